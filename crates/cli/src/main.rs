@@ -1,0 +1,2 @@
+//! The `apprentice` command line.
+fn main() {}
