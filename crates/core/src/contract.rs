@@ -109,7 +109,14 @@ impl Hint for ContractError {
 
 impl Contract {
     /// A contract under today's conventions.
-    pub fn new(kind: &str, preprocessing: Preprocessing, recipe: &str, model: serde_json::Value, training: serde_json::Value, data_hash: &str) -> Self {
+    pub fn new(
+        kind: &str,
+        preprocessing: Preprocessing,
+        recipe: &str,
+        model: serde_json::Value,
+        training: serde_json::Value,
+        data_hash: &str,
+    ) -> Self {
         Self {
             version: CONTRACT_VERSION,
             kind: kind.into(),

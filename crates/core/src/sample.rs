@@ -51,12 +51,31 @@ impl AgentClass {
     ];
     /// nuScenes' spelling.
     pub fn name(self) -> &'static str {
-        ["car", "truck", "construction_vehicle", "bus", "trailer", "barrier", "motorcycle", "bicycle", "pedestrian", "traffic_cone"]
-            [self as usize]
+        [
+            "car",
+            "truck",
+            "construction_vehicle",
+            "bus",
+            "trailer",
+            "barrier",
+            "motorcycle",
+            "bicycle",
+            "pedestrian",
+            "traffic_cone",
+        ][self as usize]
     }
     /// Whether it moves under its own power on wheels.
     pub fn is_vehicle(self) -> bool {
-        matches!(self, Self::Car | Self::Truck | Self::ConstructionVehicle | Self::Bus | Self::Trailer | Self::Motorcycle | Self::Bicycle)
+        matches!(
+            self,
+            Self::Car
+                | Self::Truck
+                | Self::ConstructionVehicle
+                | Self::Bus
+                | Self::Trailer
+                | Self::Motorcycle
+                | Self::Bicycle
+        )
     }
 }
 

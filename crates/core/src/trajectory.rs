@@ -20,9 +20,7 @@ impl Trajectory {
 
     /// Distance to another trajectory at each step, metres.
     pub fn l2(&self, other: &Trajectory) -> [f64; HORIZON_STEPS] {
-        std::array::from_fn(|i| {
-            f64::from(self.0[i][0] - other.0[i][0]).hypot(f64::from(self.0[i][1] - other.0[i][1]))
-        })
+        std::array::from_fn(|i| f64::from(self.0[i][0] - other.0[i][0]).hypot(f64::from(self.0[i][1] - other.0[i][1])))
     }
 }
 

@@ -45,7 +45,9 @@ impl ActorKind {
             Self::Bicycle => AgentClass::Bicycle,
             Self::Pedestrian | Self::Child => AgentClass::Pedestrian,
             Self::Cone => AgentClass::TrafficCone,
-            Self::Barrier | Self::WarningSign | Self::Container | Self::Advertisement | Self::Debris => AgentClass::Barrier,
+            Self::Barrier | Self::WarningSign | Self::Container | Self::Advertisement | Self::Debris => {
+                AgentClass::Barrier
+            }
         }
     }
 
@@ -73,7 +75,17 @@ impl ActorKind {
 
     /// Whether it can move under its own power on wheels.
     pub fn is_vehicle(self) -> bool {
-        matches!(self, Self::Car | Self::Van | Self::Truck | Self::Bus | Self::Police | Self::Ambulance | Self::Motorcycle | Self::Bicycle)
+        matches!(
+            self,
+            Self::Car
+                | Self::Van
+                | Self::Truck
+                | Self::Bus
+                | Self::Police
+                | Self::Ambulance
+                | Self::Motorcycle
+                | Self::Bicycle
+        )
     }
 
     /// Whether it walks.
@@ -128,7 +140,11 @@ pub struct ActorState {
 impl ActorState {
     /// Footprint in the world frame.
     pub fn footprint(&self) -> apprentice_core::OrientedBox {
-        apprentice_core::OrientedBox { center: self.pose_in_world, length_m: self.size_m[0].into(), width_m: self.size_m[1].into() }
+        apprentice_core::OrientedBox {
+            center: self.pose_in_world,
+            length_m: self.size_m[0].into(),
+            width_m: self.size_m[1].into(),
+        }
     }
 }
 
@@ -189,7 +205,14 @@ pub struct Weather {
 
 impl Default for Weather {
     fn default() -> Self {
-        Self { cloudiness: 10.0, precipitation: 0.0, wetness: 0.0, fog_density: 2.0, sun_azimuth_deg: 30.0, sun_altitude_deg: 50.0 }
+        Self {
+            cloudiness: 10.0,
+            precipitation: 0.0,
+            wetness: 0.0,
+            fog_density: 2.0,
+            sun_azimuth_deg: 30.0,
+            sun_altitude_deg: 50.0,
+        }
     }
 }
 
