@@ -4,4 +4,9 @@
 //!
 //! What may not enter here: cameras, tensors, files other than route XML handed in as text.
 
+pub mod error;
+pub mod routes;
+pub mod scenario;
 pub mod state;
+
+pub use error::SimError;

@@ -1,0 +1,30 @@
+//! What can go wrong in the world room.
+
+use apprentice_core::Hint;
+
+/// An error of this room.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// A route file is not XML.
+    #[error("the text is not well-formed XML: {0}")]
+    Xml(#[from] roxmltree::Error),
+    /// A route file says something impossible.
+    #[error("route {route}: field `{field}`: {problem}")]
+    Route {
+        /// Route id, `-` for the file as a whole.
+        route: String,
+        /// Element and attribute.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Hint for SimError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Xml(_) => "the file is cut short or no route file; fetch it again".into(),
+            Self::Route { .. } => "mend the route file at that field, or leave the route out".into(),
+        })
+    }
+}
