@@ -1,1 +1,13 @@
-//! (room not furnished yet)
+//! The judge: named and frozen protocols, open-loop metrics, Bench2Drive's closed-loop score, intervals, result
+//! files and their comparison, and the plain data of a replay.
+//!
+//! A figure without its protocol means nothing, so every result carries the name and the hash of the protocol that
+//! made it, and [`compare`](crate::compare) refuses to set two results of different protocols side by side.
+//!
+//! What may not enter here: models and worlds. The judge sees plans, recorded futures and result files.
+
+pub mod bench2drive;
+pub mod error;
+pub mod replay;
+
+pub use error::EvalError;

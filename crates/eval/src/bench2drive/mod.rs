@@ -1,0 +1,23 @@
+//! Bench2Drive's closed-loop score, from its result files.
+//!
+//! Source: Thinklab-SJTU/Bench2Drive v0.0.3, `leaderboard/leaderboard/utils/statistics_manager.py` and
+//! `tools/{merge_route_json,ability_benchmark,efficiency_smoothness_benchmark}.py`.
+//!
+//! * driving score = Σ `score_composed` / 220, a missing route counting 0 ([`score`]);
+//! * success = status `Completed` or `Perfect` and no infraction but those of low speed ([`Record::succeeded`]);
+//! * efficiency = mean over routes with a speed message of the mean of their percentages, those above 1000 dropped;
+//! * abilities = successes over routes present, by scenario type ([`abilities`]); traffic signs need the map.
+//!
+//! Files that contradict themselves are refused; figures that a file states about itself and that its records do
+//! not bear out are reported as warnings, because published files have them.
+
+mod abilities;
+mod record;
+mod score;
+
+pub use abilities::{Abilities, Ability};
+pub use record::{Infractions, Meta, Record, ResultFile, Scores, penalty_of};
+pub use score::{Score, score, score_file, score_text};
+
+/// Routes of the benchmark, the denominator of its scores.
+pub const ROUTES: usize = 220;
