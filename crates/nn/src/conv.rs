@@ -1,0 +1,68 @@
+//! Two-dimensional convolution.
+
+use crate::vars::{Init, Path};
+use tch::Tensor;
+
+/// Settings of a [`Conv2d`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConvConfig {
+    /// Channels in.
+    pub inputs: i64,
+    /// Channels out.
+    pub outputs: i64,
+    /// Side of the square kernel.
+    pub kernel: i64,
+    /// Step.
+    pub stride: i64,
+    /// Zero padding on each side.
+    pub padding: i64,
+    /// Whether it has a bias (leave it out before batch normalisation).
+    pub bias: bool,
+}
+
+impl ConvConfig {
+    /// Odd kernel, padded so that stride 1 keeps the size; no bias.
+    pub fn new(inputs: i64, outputs: i64, kernel: i64, stride: i64) -> Self {
+        Self { inputs, outputs, kernel, stride, padding: kernel / 2, bias: false }
+    }
+
+    /// The same with a bias.
+    pub fn with_bias(self) -> Self {
+        Self { bias: true, ..self }
+    }
+}
+
+/// Convolution.
+#[derive(Debug)]
+pub struct Conv2d {
+    /// `[out, in, kernel, kernel]`.
+    pub weight: Tensor,
+    /// `[out]`.
+    pub bias: Option<Tensor>,
+    /// Settings.
+    pub config: ConvConfig,
+}
+
+impl Conv2d {
+    /// He-initialised weights, zero bias.
+    pub fn new(path: &Path, config: ConvConfig) -> Self {
+        Self::with_init(path, config, Init::KaimingFanOut, 0.0)
+    }
+
+    /// Chosen weights and bias.
+    pub fn with_init(path: &Path, config: ConvConfig, init: Init, bias: f64) -> Self {
+        let shape = [config.outputs, config.inputs, config.kernel, config.kernel];
+        Self {
+            weight: path.param("weight", &shape, init),
+            bias: config.bias.then(|| path.param("bias", &[config.outputs], Init::Constant(bias))),
+            config,
+        }
+    }
+
+    /// # Shapes
+    /// `[B, in, H, W]` → `[B, out, ⌊(H + 2·padding − kernel) / stride⌋ + 1, …]`.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let c = &self.config;
+        x.conv2d(&self.weight, self.bias.as_ref(), [c.stride; 2], [c.padding; 2], [1, 1], 1)
+    }
+}

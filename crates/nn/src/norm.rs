@@ -1,0 +1,99 @@
+//! Normalisation layers.
+
+use crate::vars::{Init, Path};
+use tch::Tensor;
+
+/// Batch normalisation over [B, C, H, W] (Ioffe and Szegedy 2015): batch statistics in training, running ones else.
+#[derive(Debug)]
+pub struct BatchNorm2d {
+    /// `[C]`.
+    pub weight: Tensor,
+    /// `[C]`.
+    pub bias: Tensor,
+    /// `[C]`, a buffer.
+    pub running_mean: Tensor,
+    /// `[C]`, a buffer.
+    pub running_var: Tensor,
+    /// Added to the variance.
+    pub eps: f64,
+    /// Share of the new batch in the running statistics.
+    pub momentum: f64,
+}
+
+impl BatchNorm2d {
+    /// `scale` is the initial weight: 0 for the last normalisation of a residual branch makes the block start as the identity.
+    pub fn new(path: &Path, channels: i64, scale: f64) -> Self {
+        Self {
+            weight: path.param("weight", &[channels], Init::Constant(scale)),
+            bias: path.param("bias", &[channels], Init::Constant(0.0)),
+            running_mean: path.buffer("running_mean", &[channels], 0.0),
+            running_var: path.buffer("running_var", &[channels], 1.0),
+            eps: 1e-5,
+            momentum: 0.05,
+        }
+    }
+
+    /// Same shape out as in. In training it also moves the running statistics.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        Tensor::batch_norm(
+            x,
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            self.momentum,
+            self.eps,
+            false,
+        )
+    }
+}
+
+/// Layer normalisation over the last dimension (Ba et al. 2016).
+#[derive(Debug)]
+pub struct LayerNorm {
+    /// `[C]`.
+    pub weight: Tensor,
+    /// `[C]`.
+    pub bias: Tensor,
+    /// Added to the variance.
+    pub eps: f64,
+}
+
+impl LayerNorm {
+    /// Weight 1, bias 0.
+    pub fn new(path: &Path, channels: i64) -> Self {
+        Self {
+            weight: path.param("weight", &[channels], Init::Constant(1.0)),
+            bias: path.param("bias", &[channels], Init::Constant(0.0)),
+            eps: 1e-5,
+        }
+    }
+
+    /// Same shape out as in.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+    }
+}
+
+/// Root-mean-square normalisation over the last dimension (Zhang and Sennrich 2019).
+#[derive(Debug)]
+pub struct RmsNorm {
+    /// `[C]`.
+    pub weight: Tensor,
+    /// Added to the mean square.
+    pub eps: f64,
+}
+
+impl RmsNorm {
+    /// Weight 1.
+    pub fn new(path: &Path, channels: i64, eps: f64) -> Self {
+        Self { weight: path.param("weight", &[channels], Init::Constant(1.0)), eps }
+    }
+
+    /// Same shape out as in.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        let mean_square = x.square().mean_dim(-1, true, x.kind());
+        x * (mean_square + self.eps).rsqrt() * &self.weight
+    }
+}
