@@ -7,7 +7,17 @@
 //! What may not enter here: models and worlds. The judge sees plans, recorded futures and result files.
 
 pub mod bench2drive;
+pub mod collision;
+pub mod compare;
 pub mod error;
+pub mod interval;
+pub mod openloop;
+pub mod planning;
+pub mod protocol;
 pub mod replay;
 
 pub use error::EvalError;
+pub use interval::{Clusters, Estimate};
+pub use openloop::{Judged, Start, judge};
+pub use planning::{Group, PlanningResult, Subject, evaluate};
+pub use protocol::Protocol;

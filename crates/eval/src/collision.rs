@@ -1,0 +1,192 @@
+//! Whether a planned ego box meets another, step by step.
+//!
+//! Two kinds. *Oriented polygons*: the box turns with the plan and meets every labelled object as a rectangle (the
+//! definition of SparseDrive's `planning_eval.py`). *Grid*: half-metre cells and a box that never turns (ST-P3, VAD,
+//! UniAD), where a plan that moves by a centimetre may hit or miss a cell.
+
+use crate::protocol::{Collision, CollisionKind, EgoBox, Heading, Occupancy};
+use apprentice_core::geometry::DVec2;
+use apprentice_core::trajectory::HORIZON_STEPS;
+use apprentice_core::{AgentLabel, OrientedBox, Pose2, Trajectory};
+
+/// Per step, whether the plan collides, and its gap to the nearest object.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contact {
+    /// c_t.
+    pub collides: [bool; HORIZON_STEPS],
+    /// Metres between oriented boxes, 0 when they meet, cut off at the protocol's cap.
+    pub gap_m: [f64; HORIZON_STEPS],
+}
+
+/// The ego's box at each step of a plan, in the ego frame of the start.
+///
+/// Headings are central differences (one-sided at the end) over the points with the start before them; where the
+/// difference is below `still_below_m`, the heading before is kept.
+pub fn ego_boxes(plan: &Trajectory, ego: EgoBox, collision: &Collision) -> [OrientedBox; HORIZON_STEPS] {
+    let point = |i: usize| {
+        if i == 0 { DVec2::ZERO } else { DVec2::new(plan.0[i - 1][0].into(), plan.0[i - 1][1].into()) }
+    };
+    let mut yaw_rad = 0.0;
+    std::array::from_fn(|step| {
+        let i = step + 1;
+        if collision.heading == Heading::FromPlan {
+            let along = point((i + 1).min(HORIZON_STEPS)) - point(i - 1);
+            if along.length() >= collision.still_below_m {
+                yaw_rad = along.y.atan2(along.x);
+            }
+        }
+        let at = Pose2::new(point(i).x, point(i).y, yaw_rad);
+        OrientedBox { center: at.offset(ego.ahead_m, 0.0), length_m: ego.length_m, width_m: ego.width_m }
+    })
+}
+
+/// The boxes of the objects that count, step by step.
+pub fn agent_boxes(agents: &[AgentLabel], occupancy: &Occupancy) -> [Vec<OrientedBox>; HORIZON_STEPS] {
+    let counts = |agent: &&AgentLabel| {
+        let [x, y, _] = agent.center_in_ego.map(|v| f64::from(v).abs());
+        occupancy.classes.contains(&agent.class)
+            && occupancy.range_ahead_m.is_none_or(|range| x <= range)
+            && occupancy.range_aside_m.is_none_or(|range| y <= range)
+    };
+    std::array::from_fn(|step| {
+        let present = agents.iter().filter(counts).filter(|agent| step < usize::from(agent.future_steps));
+        present
+            .map(|agent| {
+                let [x, y] = agent.future_in_ego[step].map(f64::from);
+                OrientedBox {
+                    center: Pose2::new(x, y, agent.future_yaw_rad[step].into()),
+                    length_m: agent.size_m[0].into(),
+                    width_m: agent.size_m[1].into(),
+                }
+            })
+            .collect()
+    })
+}
+
+/// Distance between two boxes, metres; 0 when they meet.
+pub fn gap_m(a: &OrientedBox, b: &OrientedBox) -> f64 {
+    if a.overlaps(b) {
+        return 0.0;
+    }
+    // The nearest points of two disjoint convex outlines include a corner of one of them.
+    let from =
+        |x: &OrientedBox, y: &OrientedBox| x.corners().into_iter().map(|c| y.distance_to(c)).fold(f64::MAX, f64::min);
+    from(a, b).min(from(b, a))
+}
+
+/// Set a plan against the objects.
+pub fn contact(
+    plan: &Trajectory,
+    ego: EgoBox,
+    boxes: &[Vec<OrientedBox>; HORIZON_STEPS],
+    collision: &Collision,
+) -> Contact {
+    let planned = ego_boxes(plan, ego, collision);
+    let gap_m: [f64; HORIZON_STEPS] =
+        std::array::from_fn(|t| boxes[t].iter().map(|b| gap_m(&planned[t], b)).fold(collision.gap_cap_m, f64::min));
+    let collides = std::array::from_fn(|t| match collision.kind {
+        CollisionKind::OrientedPolygon => boxes[t].iter().any(|b| planned[t].overlaps(b)),
+        CollisionKind::Grid => {
+            let grid = Grid::of(collision);
+            let cells = grid.ego_cells(ego, plan.0[t].map(f64::from));
+            boxes[t].iter().any(|b| grid.box_covers_any(b, &cells))
+        }
+    });
+    Contact { collides, gap_m }
+}
+
+/// A square of cells around the start; row and column count from its rear right corner.
+struct Grid {
+    cell_m: f64,
+    half_m: f64,
+}
+
+impl Grid {
+    fn of(collision: &Collision) -> Self {
+        Self { cell_m: collision.cell_m.unwrap_or(0.5), half_m: collision.half_extent_m.unwrap_or(50.0) }
+    }
+
+    fn cells(&self) -> i64 {
+        (2.0 * self.half_m / self.cell_m).round() as i64
+    }
+
+    /// A coordinate in units of cells, cell centres at whole numbers (`(p − bx) / dx`).
+    fn index(&self, metres: f64) -> f64 {
+        (metres + self.half_m - self.cell_m / 2.0) / self.cell_m
+    }
+
+    /// Cells of the unturned ego box at the start, then shifted by the plan's point in whole cells (towards zero)
+    /// and held inside the grid, as the reference code does.
+    fn ego_cells(&self, ego: EgoBox, point: [f64; 2]) -> Vec<[i64; 2]> {
+        let span = |low: f64, high: f64| self.index(low).ceil() as i64..=self.index(high).floor() as i64;
+        let forward = span(ego.ahead_m - ego.length_m / 2.0, ego.ahead_m + ego.length_m / 2.0);
+        let aside = || span(-ego.width_m / 2.0, ego.width_m / 2.0);
+        let shift = point.map(|p| p / self.cell_m);
+        let held = |cell: i64, by: f64| ((cell as f64 + by) as i64).clamp(0, self.cells() - 1);
+        forward
+            .flat_map(|x| aside().map(move |y| [x, y]))
+            .map(|[x, y]| [held(x, shift[0]), held(y, shift[1])])
+            .collect()
+    }
+
+    /// Whether the box, its corners rounded to the grid, covers the centre of any of the cells.
+    fn box_covers_any(&self, b: &OrientedBox, cells: &[[i64; 2]]) -> bool {
+        let corners = b.corners().map(|c| DVec2::new(self.index(c.x).round(), self.index(c.y).round()));
+        let low = corners.into_iter().reduce(DVec2::min).unwrap_or_default();
+        let high = corners.into_iter().reduce(DVec2::max).unwrap_or_default();
+        cells.iter().any(|&[x, y]| {
+            let p = DVec2::new(x as f64, y as f64);
+            // The bounds matter for thin boxes, whose rounded corners fall on a line or a point.
+            let bounded = p.cmpge(low).all() && p.cmple(high).all();
+            bounded && (0..4).all(|i| (corners[(i + 1) % 4] - corners[i]).perp_dot(p - corners[i]) >= 0.0)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Protocol;
+
+    fn protocol(name: &str) -> Protocol {
+        Protocol::named(name).unwrap()
+    }
+
+    #[test]
+    fn the_unturned_box_covers_the_published_32_cells() {
+        // protocols.md A1, verified against skimage: forward 97..=104, lateral 98..=101.
+        let p = protocol("vad-grid");
+        let cells = Grid::of(&p.collision).ego_cells(p.ego_box("nuscenes").unwrap(), [0.0, 0.0]);
+        assert_eq!(cells.len(), 32);
+        assert!(cells.iter().all(|[x, y]| (97..=104).contains(x) && (98..=101).contains(y)), "{cells:?}");
+    }
+
+    #[test]
+    fn cells_far_away_stick_to_the_border() {
+        let p = protocol("vad-grid");
+        let cells = Grid::of(&p.collision).ego_cells(p.ego_box("nuscenes").unwrap(), [500.0, -500.0]);
+        assert!(cells.iter().all(|&c| c == [199, 0]));
+    }
+
+    #[test]
+    fn the_box_turns_with_the_plan_and_stays_turned_when_it_stops() {
+        let p = protocol("valid-starts");
+        let plan = Trajectory([[0.0, 2.0], [0.0, 4.0], [0.0, 4.1], [0.0, 4.1], [0.0, 4.1], [0.0, 4.1]]);
+        let boxes = ego_boxes(&plan, p.ego_box("nuscenes").unwrap(), &p.collision);
+        for b in &boxes {
+            assert!((b.center.yaw_rad - std::f64::consts::FRAC_PI_2).abs() < 1e-9);
+        }
+        let last = boxes[5].center;
+        assert!(last.x.abs() < 1e-9 && (last.y - 4.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn gaps_are_between_outlines() {
+        let boxed = |x, y, yaw_rad| OrientedBox { center: Pose2::new(x, y, yaw_rad), length_m: 4.0, width_m: 2.0 };
+        let straight = gap_m(&boxed(0.0, 0.0, 0.0), &boxed(7.0, 0.0, 0.0));
+        let turned = gap_m(&boxed(0.0, 0.0, 0.0), &boxed(7.0, 0.0, std::f64::consts::FRAC_PI_2));
+        let diagonal = gap_m(&boxed(0.0, 0.0, 0.0), &boxed(7.0, 6.0, 0.0));
+        assert!((straight - 3.0).abs() < 1e-12 && (turned - 4.0).abs() < 1e-12 && (diagonal - 5.0).abs() < 1e-12);
+        assert_eq!(gap_m(&boxed(0.0, 0.0, 0.0), &boxed(1.0, 1.0, 0.3)), 0.0);
+    }
+}
