@@ -67,7 +67,9 @@ impl Hint for ScenarioNetError {
         Some(match self {
             Self::Io { .. } => "check the path and that it may be read".into(),
             Self::Json { .. } => "the file may be cut short; convert the scene again".into(),
-            Self::Field { .. } => "the scene was not recorded at 10 Hz with whole tracks, or was edited; convert it again".into(),
+            Self::Field { .. } => {
+                "the scene was not recorded at 10 Hz with whole tracks, or was edited; convert it again".into()
+            }
             Self::NoScenes { .. } => "name the folder that holds the scene files, as scenarionet:DIR".into(),
         })
     }
@@ -314,17 +316,16 @@ fn ego_state(ego: &RawState, i: usize) -> EgoState {
 }
 
 fn agents(raw: &RawScene, frame: Pose2, i: usize) -> Vec<AgentLabel> {
-    let others = raw.tracks.iter().filter(|(name, track)| **name != raw.metadata.sdc_id && track.state.is_valid(i));
-    others
-        .enumerate()
-        .filter_map(|(_, (name, track))| {
+    // Tracks have names; labels have numbers. Names sort the same way at every moment of the scene.
+    let numbered = raw.tracks.iter().zip(1_u32..);
+    numbered
+        .filter(|((name, track), _)| **name != raw.metadata.sdc_id && track.state.is_valid(i))
+        .filter_map(|((_, track), id)| {
             let class = class_of(&track.metadata.category, &track.kind)?;
             let s = &track.state;
             let local = frame.pose_to_local(s.pose(i));
             let future: Vec<Pose2> = s.future(i).into_iter().map(|pose| frame.pose_to_local(pose)).collect();
             let velocity = DVec2::from(s.velocity[i]);
-            // Tracks have names; labels have numbers. Names sort the same way at every moment of the scene.
-            let id = raw.tracks.keys().position(|key| key == name).map_or(0, |n| n as u32 + 1);
             let height = s.height[i][0];
             Some(AgentLabel {
                 id,

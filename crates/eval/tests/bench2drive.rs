@@ -1,4 +1,5 @@
 //! Published result files of other people's drivers, and files that lie.
+#![allow(clippy::unwrap_used)]
 
 use apprentice_eval::EvalError;
 use apprentice_eval::bench2drive::{Ability, score_file, score_text};
