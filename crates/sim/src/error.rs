@@ -18,12 +18,23 @@ pub enum SimError {
         /// What is wrong.
         problem: String,
     },
+    /// A scenario type that this version does not play.
+    #[error("scenario type `{kind}` is not built")]
+    NotBuilt {
+        /// The type.
+        kind: String,
+    },
+    /// A world needs a route to drive.
+    #[error("the route has no points")]
+    EmptyRoute,
 }
 
 impl Hint for SimError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Xml(_) => "the file is cut short or no route file; fetch it again".into(),
+            Self::NotBuilt { .. } => "leave the route out; `drive` lists such routes as skipped".into(),
+            Self::EmptyRoute => "give the route at least two waypoints on a driving lane".into(),
             Self::Route { .. } => "mend the route file at that field, or leave the route out".into(),
         })
     }

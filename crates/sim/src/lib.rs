@@ -4,9 +4,24 @@
 //!
 //! What may not enter here: cameras, tensors, files other than route XML handed in as text.
 
+pub mod actor;
+pub mod controller;
+pub mod ego;
 pub mod error;
+pub mod expert;
+pub mod lights;
+mod population;
 pub mod routes;
+pub mod rules;
 pub mod scenario;
 pub mod state;
+mod traffic;
+pub mod world;
 
+pub use actor::{Actor, AtEnd, Behaviour, LaneFollowing, Polyline, Role, Scripted, Walk};
+pub use controller::WaypointPid;
+pub use ego::EgoModel;
 pub use error::SimError;
+pub use expert::{Expert, ExpertMode};
+pub use scenario::{Scenario, ScenarioSpec};
+pub use world::{Contact, EgoDisturbance, World, WorldConfig};
