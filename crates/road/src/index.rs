@@ -106,10 +106,18 @@ impl SpatialIndex {
         found.iter().map(|(lane, p)| LanePosition { lane: *lane, s_m: p.s_m, lateral_m: p.lateral_m }).collect()
     }
 
-    /// Visit every run of centre line whose box touches the rectangle: (lane, first point, last point).
-    pub fn runs_in(&self, min: DVec2, max: DVec2) -> impl Iterator<Item = (LaneId, usize, usize)> + '_ {
-        self.tree
-            .locate_in_envelope_intersecting(AABB::from_corners([min.x, min.y], [max.x, max.y]))
-            .map(|run| (run.lane as usize, run.first as usize, run.last as usize))
+    /// Whether any lane within `radius_m` satisfies `test` (run by run of its centre line).
+    pub fn any_within(
+        &self,
+        lanes: &[Lane],
+        p: DVec2,
+        radius_m: f64,
+        test: impl Fn(&Lane, &Projected) -> bool,
+    ) -> bool {
+        let reach = AABB::from_corners([p.x - radius_m, p.y - radius_m], [p.x + radius_m, p.y + radius_m]);
+        self.tree.locate_in_envelope_intersecting(reach).any(|run| {
+            let lane = &lanes[run.lane as usize];
+            test(lane, &lane.project_segments(p, run.first as usize, run.last as usize))
+        })
     }
 }

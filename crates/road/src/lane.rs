@@ -99,6 +99,8 @@ pub struct Lane {
     pub section: usize,
     /// OpenDRIVE lane number (negative: right of the reference line).
     pub lane: i32,
+    /// Whether it runs along its road's reference line (in right-hand traffic: whether `lane` is negative).
+    pub along_road: bool,
     /// What it is for.
     pub kind: LaneKind,
     /// The junction it lies inside, as an index into [`crate::RoadNetwork::junctions`].

@@ -11,10 +11,15 @@ mod index;
 pub mod lane;
 pub mod mesh;
 pub mod network;
+mod polyline;
+mod ribbon;
 pub mod route;
+mod scenery;
+pub mod vector_map;
 
 pub use error::RoadError;
 pub use lane::{Lane, LaneId, LaneKind, LanePoint, LanePosition, MarkKind};
 pub use mesh::{Block, PaintLine, PaintQuad, Strip, TownMesh, Upright};
 pub use network::{Bounds, Conflict, ConflictKind, Crosswalk, Junction, RoadNetwork, Signal, SignalKind, StopLine};
 pub use route::{Route, RoutePoint};
+pub use vector_map::MapWindow;

@@ -1,7 +1,9 @@
 //! The static geometry of a town, for the renderer.
 
-use crate::lane::{LaneId, LaneKind, MarkKind};
+use crate::lane::{LaneKind, MarkKind};
 use crate::network::RoadNetwork;
+use crate::polyline::simplify;
+use crate::ribbon::{Ribbon, ribbons};
 use apprentice_core::geometry::{DVec2, DVec3};
 
 /// One painted line as imported.
@@ -12,7 +14,8 @@ pub(crate) struct Paint {
     pub kind: MarkKind,
     pub yellow: bool,
     pub dash_m: Option<(f32, f32)>,
-    pub lane: LaneId,
+    /// Whether it is the first line of a mark between two lanes of traffic.
+    pub divider: bool,
 }
 
 /// A stretch of lane surface: quads between two polylines of equal length.
@@ -95,17 +98,93 @@ pub struct TownMesh {
     pub poles: Vec<Upright>,
 }
 
+/// Surfaces may leave their true edges by this much, metres.
+const SURFACE_TOLERANCE_M: f64 = 0.03;
+/// No quad of a surface is longer than this, so that far ones can be left out.
+const LONGEST_QUAD_M: f64 = 30.0;
+/// Width of a stop line along the road, metres.
+const STOP_LINE_M: f64 = 0.4;
+
 impl RoadNetwork {
     /// The town's static geometry; a pure function of the map.
     pub fn meshes(&self) -> TownMesh {
+        let merged = |kind: LaneKind| match kind {
+            LaneKind::Bidirectional | LaneKind::Parking | LaneKind::Biking => LaneKind::Driving,
+            other => other,
+        };
+        let surfaces = ribbons(self, |kind| Some(merged(kind))).into_iter().map(decimate).collect();
+        let paint = self
+            .paint
+            .iter()
+            .map(|line| PaintLine {
+                points: simplify(&line.points, 0.02, LONGEST_QUAD_M),
+                width_m: line.width_m,
+                kind: line.kind,
+                yellow: line.yellow,
+                dash_m: line.dash_m,
+            })
+            .collect();
+        let (buildings, trees, poles) = crate::scenery::scenery(self);
         TownMesh {
-            surfaces: Vec::new(),
-            paint: Vec::new(),
-            stop_lines: Vec::new(),
+            surfaces,
+            paint,
+            stop_lines: self.stop_line_quads(),
             crosswalks: self.crosswalks.iter().map(|c| c.outline.clone()).collect(),
-            buildings: Vec::new(),
-            trees: Vec::new(),
-            poles: Vec::new(),
+            buildings,
+            trees,
+            poles,
         }
+    }
+
+    /// One quad per lane and place, however many signals share it.
+    fn stop_line_quads(&self) -> Vec<PaintQuad> {
+        let mut lines: Vec<_> = self.signals.iter().flat_map(|s| &s.stop_lines).collect();
+        lines.sort_by(|a, b| a.lane.cmp(&b.lane).then(a.s_m.total_cmp(&b.s_m)));
+        lines.dedup_by(|a, b| a.lane == b.lane && (a.s_m - b.s_m).abs() < 1.0);
+        let quad = |line: &&crate::network::StopLine| {
+            let lane = &self.lanes[line.lane];
+            let (back, front) = (lane.at(line.s_m - STOP_LINE_M), lane.at(line.s_m));
+            let half = line.width_m * 0.46;
+            PaintQuad { corners: [front.beside(half), back.beside(half), back.beside(-half), front.beside(-half)] }
+        };
+        lines.iter().map(quad).collect()
+    }
+}
+
+/// Keep only the cross-sections that the shape needs.
+fn decimate(ribbon: Ribbon) -> Strip {
+    let (l, r) = (&ribbon.left, &ribbon.right);
+    let mut keep = vec![0];
+    let mut from = 0;
+    while from + 1 < l.len() {
+        let mut to = from + 1;
+        while to + 1 < l.len() {
+            let next = to + 1;
+            let long = (l[next] - l[from]).length().max((r[next] - r[from]).length()) > LONGEST_QUAD_M;
+            let off = |side: &[DVec3]| {
+                let chord = side[next] - side[from];
+                (from + 1..next).any(|k| {
+                    let t = (k - from) as f64 / (next - from) as f64;
+                    let along = if chord.length_squared() > 1e-9 {
+                        ((side[k] - side[from]).dot(chord) / chord.length_squared()).clamp(0.0, 1.0)
+                    } else {
+                        t
+                    };
+                    (side[from] + chord * along - side[k]).length() > SURFACE_TOLERANCE_M
+                })
+            };
+            if long || off(l) || off(r) {
+                break;
+            }
+            to = next;
+        }
+        keep.push(to);
+        from = to;
+    }
+    Strip {
+        kind: ribbon.kind,
+        junction: ribbon.junction,
+        left: keep.iter().map(|&k| l[k]).collect(),
+        right: keep.iter().map(|&k| r[k]).collect(),
     }
 }

@@ -146,6 +146,7 @@ pub struct RoadNetwork {
     pub geo_reference: Option<String>,
     pub(crate) paint: Vec<Paint>,
     pub(crate) index: SpatialIndex,
+    pub(crate) vector_map: std::sync::OnceLock<crate::vector_map::VectorMap>,
 }
 
 impl RoadNetwork {

@@ -97,6 +97,7 @@ pub(super) fn lanes(source: &Source) -> Result<(Vec<Lane>, Ids), RoadError> {
             road: from.road_id.clone(),
             section: from.section,
             lane: from.od_id,
+            along_road: forward,
             kind,
             junction: None,
             points,

@@ -49,6 +49,7 @@ pub(crate) fn import(file: &str, xml: &str) -> Result<RoadNetwork, RoadError> {
         geo_reference: geo.proj.clone(),
         paint,
         index,
+        vector_map: std::sync::OnceLock::new(),
     })
 }
 

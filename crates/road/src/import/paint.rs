@@ -2,7 +2,7 @@
 
 use super::Source;
 use super::lanes::Ids;
-use crate::lane::{Lane, LaneId, MarkKind};
+use crate::lane::{Lane, LaneKind, MarkKind};
 use crate::mesh::Paint;
 use apprentice_core::geometry::DVec3;
 
@@ -17,6 +17,11 @@ fn mark_kind(kind: xodr::RoadMarkType) -> MarkKind {
         T::Curb | T::Grass => MarkKind::Kerb,
         _ => MarkKind::Other,
     }
+}
+
+/// Lanes between which a painted line is a divider rather than an edge.
+fn traffic(kind: LaneKind) -> bool {
+    kind.is_carriageway() && kind != LaneKind::Shoulder
 }
 
 /// Whether traffic may cross to the higher lane number, and to the lower.
@@ -48,6 +53,7 @@ pub(super) fn paint(source: &Source, lanes: &mut [Lane], ids: &Ids) -> Vec<Paint
         let (up, down) = permission(mark, source.says_lane_change);
         let ours = |id: Option<xodr::LaneId>| id.and_then(|l| Some((l, *ids.get(&l.0)?)));
         let (left, right) = (ours(mark.left), ours(mark.right));
+        let divides = [left, right].iter().all(|e| e.is_some_and(|(_, id)| traffic(lanes[id].kind)));
         for (side_of_road, entry) in [(Side::Left, left), (Side::Right, right)] {
             let Some((theirs, id)) = entry else { continue };
             let Some((span, forward)) = span_on(source, theirs, from.s, from.length) else { continue };
@@ -67,7 +73,11 @@ pub(super) fn paint(source: &Source, lanes: &mut [Lane], ids: &Ids) -> Vec<Paint
             }
             // Paint belongs to one of the two lanes only.
             if side_of_road == Side::Left || left.is_none() {
+                let first = painted.len();
                 lines(mark, lane, span, forward, on_left_edge, &mut painted);
+                if divides && let Some(line) = painted.get_mut(first) {
+                    line.divider = true;
+                }
             }
         }
     }
@@ -156,7 +166,7 @@ fn lines(
             kind,
             yellow: yellow(&line.color) || (line.color.is_empty() && yellow(&mark.color)),
             dash_m,
-            lane: lane.id as LaneId,
+            divider: false,
         });
     }
 }
