@@ -7,6 +7,7 @@
 pub mod actor;
 pub mod controller;
 pub mod ego;
+pub mod criteria;
 pub mod error;
 pub mod expert;
 pub mod lights;
