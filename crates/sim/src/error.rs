@@ -24,6 +24,14 @@ pub enum SimError {
         /// The type.
         kind: String,
     },
+    /// A scenario does not fit its place.
+    #[error("scenario {name}: {problem}")]
+    Scenario {
+        /// Its name in the route file.
+        name: String,
+        /// What does not fit.
+        problem: String,
+    },
     /// A world needs a route to drive.
     #[error("the route has no points")]
     EmptyRoute,
@@ -34,6 +42,7 @@ impl Hint for SimError {
         Some(match self {
             Self::Xml(_) => "the file is cut short or no route file; fetch it again".into(),
             Self::NotBuilt { .. } => "leave the route out; `drive` lists such routes as skipped".into(),
+            Self::Scenario { .. } => "move its trigger onto the route, or give the parameters it needs".into(),
             Self::EmptyRoute => "give the route at least two waypoints on a driving lane".into(),
             Self::Route { .. } => "mend the route file at that field, or leave the route out".into(),
         })

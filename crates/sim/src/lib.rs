@@ -6,8 +6,8 @@
 
 pub mod actor;
 pub mod controller;
-pub mod ego;
 pub mod criteria;
+pub mod ego;
 pub mod error;
 pub mod expert;
 pub mod lights;

@@ -6,6 +6,7 @@
 //! function of its inputs.
 
 use crate::actor::{Actor, Behaviour, Role};
+use crate::criteria::{Bystander, Criteria, Moment, Outcome};
 use crate::ego::EgoModel;
 use crate::error::SimError;
 use crate::lights::Lights;
@@ -95,6 +96,8 @@ pub struct World {
     contacts: Vec<Contact>,
     route_s_m: f64,
     route_lateral_m: f64,
+    criteria: Criteria,
+    wrong_way_allowed: bool,
 }
 
 impl World {
@@ -131,6 +134,8 @@ impl World {
             contacts: Vec::new(),
             route_s_m: 0.0,
             route_lateral_m: 0.0,
+            criteria: Criteria::new(&net, route.clone()),
+            wrong_way_allowed: false,
             net,
             route,
             config,
@@ -162,6 +167,25 @@ impl World {
         self.tick += 1;
         crate::population::update(self);
         self.note_contacts();
+        self.judge();
+    }
+
+    /// Let the criteria look at this tick.
+    fn judge(&mut self) {
+        let moment = Moment {
+            tick: self.tick,
+            ego: &self.ego,
+            lights: self.lights.aspects(),
+            wrong_way_allowed: self.wrong_way_allowed,
+        };
+        let others = self.actors.iter().map(|a| Bystander {
+            id: a.state.id,
+            kind: a.state.kind,
+            footprint: a.footprint(),
+            speed_mps: a.speed_mps(),
+            background: a.role == Role::Background,
+        });
+        self.criteria.observe(&self.net, moment, others);
     }
 
     fn move_ego(&mut self, control: Control) {
@@ -352,6 +376,23 @@ impl World {
     /// Who gives way to whom on this map.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// What went wrong so far, how far the route is driven, and how it ended.
+    pub fn criteria(&self) -> &Criteria {
+        &self.criteria
+    }
+    /// The criteria, for scenarios that judge something themselves.
+    pub fn criteria_mut(&mut self) -> &mut Criteria {
+        &mut self.criteria
+    }
+    /// How the episode ended, if it did.
+    pub fn finished(&self) -> Option<Outcome> {
+        self.criteria.outcome()
+    }
+    /// A scenario makes driving on the oncoming lane necessary, or no longer does.
+    pub fn allow_wrong_way(&mut self, allowed: bool) {
+        self.wrong_way_allowed = allowed;
     }
 
     /// Weather now.
