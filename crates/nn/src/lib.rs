@@ -12,6 +12,7 @@ pub mod conv;
 pub mod error;
 pub mod gru;
 pub mod linear;
+pub mod llama;
 pub mod norm;
 pub mod optim;
 pub mod schedule;
