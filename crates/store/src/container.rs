@@ -224,11 +224,8 @@ impl Container {
     /// # Errors
     /// When there is no such section or its bytes changed.
     pub fn section(&self, name: &str) -> Result<&[u8], StoreError> {
-        let info = self.header.sections.iter().find(|s| s.name == name).ok_or_else(|| {
-            StoreError::corrupt(&self.path, "sections", format!("a section `{name}`"), "none of that name")
-        })?;
-        let start = self.body + info.offset as usize;
-        let bytes = &self.map[start..start + info.length as usize];
+        let info = self.find(name)?;
+        let bytes = self.section_as_verified(name)?;
         if blake3::hash(bytes).to_hex().as_str() != info.blake3 {
             return Err(StoreError::corrupt(
                 &self.path,
@@ -238,6 +235,23 @@ impl Container {
             ));
         }
         Ok(bytes)
+    }
+
+    /// Bytes of a section without checking their hash again: for readers that take small parts of large sections many
+    /// times, after [`Self::verify`].
+    ///
+    /// # Errors
+    /// When there is no such section.
+    pub fn section_as_verified(&self, name: &str) -> Result<&[u8], StoreError> {
+        let info = self.find(name)?;
+        let start = self.body + info.offset as usize;
+        Ok(&self.map[start..start + info.length as usize])
+    }
+
+    fn find(&self, name: &str) -> Result<&SectionInfo, StoreError> {
+        self.header.sections.iter().find(|s| s.name == name).ok_or_else(|| {
+            StoreError::corrupt(&self.path, "sections", format!("a section `{name}`"), "none of that name")
+        })
     }
 
     /// A section decoded from postcard.
