@@ -106,10 +106,15 @@ impl Clusters {
             .map(|(column, mut values)| {
                 values.sort_by(f64::total_cmp);
                 let (low, high) = (percentile(&values, 0.025), percentile(&values, 0.975));
-                Some(Estimate { mean: column.iter().sum::<f64>() / n, low, high })
+                Some(Estimate { mean: written(column.iter().sum::<f64>() / n), low, high })
             })
             .collect()
     }
+}
+
+/// A figure as it is written to files: nine decimals, so that it is read back as exactly the same number.
+pub(crate) fn written(value: f64) -> f64 {
+    (value * 1e9).round() / 1e9
 }
 
 /// Linear interpolation between order statistics.
@@ -117,7 +122,7 @@ fn percentile(sorted: &[f64], p: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let at = p * last as f64;
     let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    Some(below + (above - below) * at.fract())
+    Some(written(below + (above - below) * at.fract()))
 }
 
 #[cfg(test)]

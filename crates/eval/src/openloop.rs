@@ -5,6 +5,7 @@
 //! n = 2T: *at t* takes step n, *averaged up to t* the mean of steps 1..n. Both are always given.
 
 use crate::collision::{agent_boxes, contact};
+use crate::interval::written;
 use crate::protocol::{EgoBox, Protocol, SampleSet};
 use apprentice_core::sample::SampleId;
 use apprentice_core::trajectory::{HORIZON_STEPS, Trajectory};
@@ -138,10 +139,10 @@ pub fn judge(protocol: &Protocol, ego: EgoBox, start: &Start, plan: &Trajectory)
         id: start.id.clone(),
         tier: start.tier.clone(),
         family: start.family.clone(),
-        l2_m: std::array::from_fn(|t| if known(t) { distance[t] } else { 0.0 }),
+        l2_m: std::array::from_fn(|t| if known(t) { written(distance[t]) } else { 0.0 }),
         collides: std::array::from_fn(|t| known(t) && planned.collides[t] && !excluded[t]),
         excluded,
-        min_gap_m: gaps.fold(protocol.collision.gap_cap_m, f64::min),
+        min_gap_m: written(gaps.fold(protocol.collision.gap_cap_m, f64::min)),
     }
 }
 

@@ -49,7 +49,7 @@ fn a_result_survives_its_file_byte_for_byte() {
     let r = result("valid-starts", "steady", 0.3);
     let text = serde_json::to_string_pretty(&r).unwrap();
     let back = PlanningResult::parse("result.json", &text).unwrap();
-    assert_eq!(serde_json::to_string_pretty(&back).unwrap(), text);
+    assert!(serde_json::to_string_pretty(&back).unwrap() == text);
     let other = text.replace("apprentice.planning/1", "apprentice.planning/9");
     let error = PlanningResult::parse("result.json", &other).unwrap_err().to_string();
     assert!(error.contains("schema") && error.contains("planning/9"), "{error}");
