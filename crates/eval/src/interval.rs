@@ -112,6 +112,40 @@ impl Clusters {
     }
 }
 
+impl Clusters {
+    /// Σ top / Σ bottom with its interval. `None` without samples or when the bottom adds up to zero.
+    ///
+    /// # Panics
+    /// When the numbers of values are not the number of samples.
+    pub fn ratio(&self, top: &[f64], bottom: &[f64], seed: u64) -> Option<Estimate> {
+        let sums = |values: &[f64]| {
+            assert_eq!(values.len(), self.of_sample.len(), "one value per sample");
+            let mut sums = vec![0.0; self.count];
+            self.of_sample.iter().zip(values).for_each(|(&c, value)| sums[c] += value);
+            sums
+        };
+        let (top, bottom) = (sums(top), sums(bottom));
+        let total: f64 = bottom.iter().sum();
+        if total == 0.0 {
+            return None;
+        }
+        let mut values = Vec::with_capacity(REPLICATES);
+        if self.count >= 2 {
+            for replicate in 0..REPLICATES {
+                let mut rng = Rng::new(&[seed, self.count as u64, replicate as u64]);
+                let drawn: Vec<usize> = (0..self.count).map(|_| rng.below(self.count)).collect();
+                let below: f64 = drawn.iter().map(|&c| bottom[c]).sum();
+                if below != 0.0 {
+                    values.push(drawn.iter().map(|&c| top[c]).sum::<f64>() / below);
+                }
+            }
+        }
+        values.sort_by(f64::total_cmp);
+        let (low, high) = (percentile(&values, 0.025), percentile(&values, 0.975));
+        Some(Estimate { mean: written(top.iter().sum::<f64>() / total), low, high })
+    }
+}
+
 /// A figure as it is written to files: nine decimals, so that it is read back as exactly the same number.
 pub(crate) fn written(value: f64) -> f64 {
     (value * 1e9).round() / 1e9

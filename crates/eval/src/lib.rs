@@ -9,14 +9,18 @@
 pub mod bench2drive;
 pub mod collision;
 pub mod compare;
+pub mod driving;
 pub mod error;
+pub mod gates;
 pub mod interval;
 pub mod openloop;
 pub mod planning;
 pub mod protocol;
 pub mod replay;
 
+pub use driving::DrivingSummary;
 pub use error::EvalError;
+pub use gates::Gate;
 pub use interval::{Clusters, Estimate};
 pub use openloop::{Judged, Start, judge};
 pub use planning::{Group, PlanningResult, Subject, evaluate};
