@@ -1,2 +1,82 @@
-//! Chores.
-fn main() {}
+//! Set-up and chores: `cargo xtask setup | demo | test | check`.
+//!
+//! Nothing of the product lives here: `demo` runs the `apprentice` binary as a user would.
+
+#![allow(clippy::print_stdout)] // a command-line program
+
+mod check;
+mod demo;
+mod setup;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  setup [--cuda]   fetch libtorch and ONNX Runtime from PyPI once per user, link them here
+  demo [--out DIR] [--seed N]
+                   set up, build, then worlds, teacher, guidance, students, judging, report
+  test [--full]    set up, then check and every test; --full adds the slow suites
+  check            formatting, lints, docs and the arrows between rooms
+";
+
+/// What went wrong, and what to do about it.
+pub struct Failure {
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with its remedy.
+    pub fn with_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: Some(hint.into()) }
+    }
+}
+
+impl<T: Into<String>> From<T> for Failure {
+    fn from(message: T) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+}
+
+/// The workspace's root folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_path_buf()
+}
+
+/// Run a program in the workspace root with its output shown; an error names the command line.
+pub fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(root())
+        .status()
+        .map_err(|e| format!("cannot start `{program}`: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{program} {}` failed: {status}", arguments.join(" ")).into()) }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.split_first() {
+        Some((&"setup", rest)) => setup::setup(rest.contains(&"--cuda")),
+        Some((&"check", [])) => setup::setup(false).and_then(|()| check::check()),
+        Some((&"test", rest)) => setup::setup(false).and_then(|()| test::test(rest.contains(&"--full"))),
+        Some((&"demo", rest)) => setup::setup(false).and_then(|()| demo::demo(rest)),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            if let Some(hint) = failure.hint {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Multi-head attention (Vaswani et al. 2017, Eq. 1).
 
 use crate::linear::Linear;
+use crate::onnx::{Graph, Value};
 use crate::vars::Path;
 use tch::Tensor;
 
@@ -60,5 +61,25 @@ impl MultiHeadAttention {
         let (batch, length, _) = queries.size3().expect("tokens are [B, L, C]");
         let mixed = Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, false, None, false);
         self.output.forward(&mixed.transpose(1, 2).reshape([batch, length, self.config.width]))
+    }
+
+    /// `forward` without a mask, as a graph.
+    pub fn emit(&self, graph: &mut Graph, queries: &Value, keys: &Value, values: &Value) -> Value {
+        let (heads, width) = (self.config.heads, self.config.width);
+        let split = |graph: &mut Graph, linear: &Linear, x: &Value, order: &[i64]| {
+            let y = linear.emit(graph, x);
+            let y = graph.reshape(&y, &[x.shape()[0], x.shape()[1], heads, width / heads]);
+            graph.transpose(&y, order)
+        };
+        let q = split(graph, &self.query, queries, &[0, 2, 1, 3]);
+        let k = split(graph, &self.key, keys, &[0, 2, 3, 1]);
+        let v = split(graph, &self.value, values, &[0, 2, 1, 3]);
+        let q = graph.scale(&q, ((width / heads) as f32).sqrt().recip());
+        let scores = graph.matmul(&q, &k);
+        let weights = graph.softmax(&scores, -1);
+        let mixed = graph.matmul(&weights, &v);
+        let mixed = graph.transpose(&mixed, &[0, 2, 1, 3]);
+        let mixed = graph.reshape(&mixed, &[queries.shape()[0], queries.shape()[1], width]);
+        self.output.emit(graph, &mixed)
     }
 }

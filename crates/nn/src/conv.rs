@@ -1,5 +1,7 @@
 //! Two-dimensional convolution.
 
+use crate::norm::BatchNorm2d;
+use crate::onnx::{Graph, Value};
 use crate::vars::{Init, Path};
 use tch::Tensor;
 
@@ -64,5 +66,18 @@ impl Conv2d {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let c = &self.config;
         x.conv2d(&self.weight, self.bias.as_ref(), [c.stride; 2], [c.padding; 2], [1, 1], 1)
+    }
+
+    /// `forward`, as a graph.
+    pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
+        graph.conv2d(x, &self.weight, self.bias.as_ref(), self.config.stride, self.config.padding, 1)
+    }
+
+    /// `norm.forward(forward(x), false)` as one convolution: the running statistics are folded into the weights.
+    pub fn emit_with_norm(&self, graph: &mut Graph, norm: &BatchNorm2d, x: &Value) -> Value {
+        let (scale, shift) = norm.affine();
+        let weight = &self.weight * scale.reshape([-1, 1, 1, 1]);
+        let bias = self.bias.as_ref().map_or_else(|| shift.shallow_clone(), |bias| bias * &scale + &shift);
+        graph.conv2d(x, &weight, Some(&bias), self.config.stride, self.config.padding, 1)
     }
 }

@@ -1,6 +1,7 @@
 //! Gated recurrent units (Cho et al. 2014, in PyTorch's arrangement of the gates).
 
 use crate::linear::Linear;
+use crate::onnx::{Graph, Value};
 use crate::vars::{Init, Path};
 use tch::Tensor;
 
@@ -55,5 +56,37 @@ impl Gru {
             })
             .collect();
         Tensor::stack(&outputs, 1)
+    }
+
+    /// `unroll`, as a graph. `states` holds each layer's `[B, H]`.
+    pub fn emit_unroll(&self, graph: &mut Graph, input: &Value, states: &[Value], steps: usize) -> Value {
+        let mut states = states.to_vec();
+        let (batch, n) = (input.shape()[0], self.hidden);
+        let first = self.layers[0].0.emit(graph, input);
+        let mut outputs = Vec::with_capacity(steps);
+        for _ in 0..steps {
+            for (i, (input_part, hidden_part)) in self.layers.iter().enumerate() {
+                let gates = if i == 0 { first.clone() } else { input_part.emit(graph, &states[i - 1]) };
+                states[i] = self.emit_cell(graph, hidden_part, &gates, &states[i]);
+            }
+            outputs.push(graph.reshape(&states[self.layers.len() - 1], &[batch, 1, n]));
+        }
+        graph.concat(&outputs.iter().collect::<Vec<_>>(), 1)
+    }
+
+    fn emit_cell(&self, graph: &mut Graph, hidden_part: &Linear, gates: &Value, h: &Value) -> Value {
+        let n = self.hidden;
+        let from_hidden = hidden_part.emit(graph, h);
+        let (a, b) = (graph.slice(gates, -1, 0, 2 * n), graph.slice(&from_hidden, -1, 0, 2 * n));
+        let both = graph.add(&a, &b);
+        let both = graph.sigmoid(&both);
+        let (reset, update) = (graph.slice(&both, -1, 0, n), graph.slice(&both, -1, n, 2 * n));
+        let (a, b) = (graph.slice(gates, -1, 2 * n, 3 * n), graph.slice(&from_hidden, -1, 2 * n, 3 * n));
+        let gated = graph.mul(&reset, &b);
+        let new = graph.add(&a, &gated);
+        let new = graph.tanh(&new);
+        let change = graph.sub(h, &new);
+        let change = graph.mul(&update, &change);
+        graph.add(&new, &change)
     }
 }

@@ -14,6 +14,7 @@ pub mod gru;
 pub mod linear;
 pub mod llama;
 pub mod norm;
+pub mod onnx;
 pub mod optim;
 pub mod schedule;
 pub mod transformer;

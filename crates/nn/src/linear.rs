@@ -1,5 +1,6 @@
 //! Linear maps, embeddings and small multi-layer perceptrons.
 
+use crate::onnx::{Graph, Value};
 use crate::vars::{Init, Path};
 use tch::Tensor;
 
@@ -31,6 +32,11 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, self.bias.as_ref())
     }
+
+    /// `forward`, as a graph.
+    pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
+        graph.linear(x, &self.weight, self.bias.as_ref())
+    }
 }
 
 /// Elementwise nonlinearity.
@@ -53,6 +59,17 @@ impl Activation {
             Self::Sigmoid => x.sigmoid(),
             Self::Tanh => x.tanh(),
             Self::Silu => x.silu(),
+        }
+    }
+
+    /// `forward`, as a graph.
+    pub fn emit(self, graph: &mut Graph, x: &Value) -> Value {
+        match self {
+            Self::Relu => graph.relu(x),
+            Self::Gelu => graph.gelu(x),
+            Self::Sigmoid => graph.sigmoid(x),
+            Self::Tanh => graph.tanh(x),
+            Self::Silu => graph.silu(x),
         }
     }
 }
@@ -93,6 +110,16 @@ impl Mlp {
         let mut y = self.layers[0].forward(x);
         for layer in &self.layers[1..] {
             y = layer.forward(&self.activation.forward(&y));
+        }
+        y
+    }
+
+    /// `forward`, as a graph.
+    pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
+        let mut y = self.layers[0].emit(graph, x);
+        for layer in &self.layers[1..] {
+            y = self.activation.emit(graph, &y);
+            y = layer.emit(graph, &y);
         }
         y
     }

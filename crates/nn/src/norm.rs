@@ -1,5 +1,6 @@
 //! Normalisation layers.
 
+use crate::onnx::{Graph, Value};
 use crate::vars::{Init, Path};
 use tch::Tensor;
 
@@ -47,6 +48,21 @@ impl BatchNorm2d {
             false,
         )
     }
+
+    /// Per-channel scale and shift that equal the normalisation with running statistics.
+    pub fn affine(&self) -> (Tensor, Tensor) {
+        let scale = &self.weight / (&self.running_var + self.eps).sqrt();
+        let shift = &self.bias - &self.running_mean * &scale;
+        (scale, shift)
+    }
+
+    /// `forward` with running statistics, as a graph. Beside a convolution, fold it with [`crate::Conv2d::emit_with_norm`].
+    pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
+        let (scale, shift) = self.affine();
+        let [scale, shift] = [scale, shift].map(|t| graph.tensor(&t.reshape([1, -1, 1, 1])));
+        let y = graph.mul(x, &scale);
+        graph.add(&y, &shift)
+    }
 }
 
 /// Layer normalisation over the last dimension (Ba et al. 2016).
@@ -73,6 +89,11 @@ impl LayerNorm {
     /// Same shape out as in.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+    }
+
+    /// `forward`, as a graph.
+    pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
+        graph.layer_norm(x, &self.weight, &self.bias, self.eps as f32)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::attention::{AttentionConfig, MultiHeadAttention};
 use crate::linear::{Activation, Mlp};
 use crate::norm::LayerNorm;
+use crate::onnx::{Graph, Value};
 use crate::vars::Path;
 use tch::Tensor;
 
@@ -64,6 +65,15 @@ impl EncoderLayer {
         let x = x + self.attention.forward(&placed, &placed, &normed, None);
         &x + self.mlp.forward(&self.norm2.forward(&x))
     }
+
+    /// `forward`, as a graph.
+    pub fn emit(&self, graph: &mut Graph, x: &Value, position: Option<&Value>) -> Value {
+        let normed = self.norm1.emit(graph, x);
+        let placed = place(graph, &normed, position);
+        let mixed = self.attention.emit(graph, &placed, &placed, &normed);
+        let x = graph.add(x, &mixed);
+        feed_forward(graph, &self.norm2, &self.mlp, &x)
+    }
 }
 
 /// Self-attention (optional), cross-attention to a memory, feed-forward.
@@ -116,4 +126,37 @@ impl DecoderLayer {
         let x = &x + self.cross_attention.forward(&placed, memory_keys, memory, None);
         &x + self.mlp.forward(&self.norm3.forward(&x))
     }
+
+    /// `forward`, as a graph.
+    pub fn emit(
+        &self,
+        graph: &mut Graph,
+        x: &Value,
+        position: Option<&Value>,
+        memory_keys: &Value,
+        memory: &Value,
+    ) -> Value {
+        let mut x = x.clone();
+        if let Some((norm, attention)) = &self.self_attention {
+            let normed = norm.emit(graph, &x);
+            let placed = place(graph, &normed, position);
+            let mixed = attention.emit(graph, &placed, &placed, &normed);
+            x = graph.add(&x, &mixed);
+        }
+        let normed = self.norm2.emit(graph, &x);
+        let placed = place(graph, &normed, position);
+        let mixed = self.cross_attention.emit(graph, &placed, memory_keys, memory);
+        let x = graph.add(&x, &mixed);
+        feed_forward(graph, &self.norm3, &self.mlp, &x)
+    }
+}
+
+fn place(graph: &mut Graph, x: &Value, position: Option<&Value>) -> Value {
+    position.map_or_else(|| x.clone(), |p| graph.add(x, p))
+}
+
+fn feed_forward(graph: &mut Graph, norm: &LayerNorm, mlp: &Mlp, x: &Value) -> Value {
+    let normed = norm.emit(graph, x);
+    let y = mlp.emit(graph, &normed);
+    graph.add(x, &y)
 }
