@@ -1,0 +1,316 @@
+//! Colouring the visibility buffer, one row at a time: depth and fog for the whole row, then runs of equal surface.
+
+use crate::ground::GroundTexture;
+use crate::ground::classes::TEXEL_M;
+use crate::ground::texture::{LEVELS, unspread};
+use crate::raster::Visibility;
+use crate::renderer::{FrameContext, SHADOW};
+use crate::street::Facade;
+use crate::view::View;
+use glam::Vec3;
+
+/// How the pixels of a surface get their colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing was drawn.
+    Sky,
+    /// Ground texture.
+    Ground,
+    /// One colour.
+    Flat,
+    /// One colour with windows.
+    Facade,
+    /// One colour that shines through fog and darkness.
+    Lamp,
+}
+
+/// A surface as one camera sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct SurfaceColor {
+    /// How it is coloured.
+    pub kind: Kind,
+    /// Lit colour, 0..255.
+    pub color: Vec3,
+    /// Identity of its pixels.
+    pub id: u32,
+    /// Ground layer or façade.
+    pub detail: u32,
+}
+
+/// Scratch of a row.
+#[derive(Debug, Default)]
+pub struct Rows {
+    fog: Vec<f32>,
+    color: [Vec<f32>; 3],
+}
+
+impl Rows {
+    fn resize(&mut self, width: usize) {
+        self.fog.resize(width, 0.0);
+        for channel in &mut self.color {
+            channel.resize(width, 0.0);
+        }
+    }
+}
+
+/// A row of one camera: what the runs need to know.
+struct Row<'a> {
+    view: &'a View,
+    context: &'a FrameContext<'a>,
+    /// Ray of the first pixel's centre, and its change per pixel.
+    ray: Vec3,
+    step: Vec3,
+    depth: &'a [f32],
+    fog: &'a [f32],
+}
+
+/// Most taps along a ground pixel's footprint.
+const TAPS: usize = 16;
+/// Pixels that share mip level and tap count.
+const BLOCK: usize = 8;
+
+/// Shade a camera.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn shade(
+    buffer: &Visibility,
+    surfaces: &[SurfaceColor],
+    context: &FrameContext,
+    view: &View,
+    camera: u64,
+    rows: &mut Rows,
+    rgb: &mut [u8],
+    depth: &mut [f32],
+    ids: &mut [u32],
+) {
+    let width = buffer.width;
+    rows.resize(width);
+    let fog_per_m = context.air.fog_per_m;
+    let step = view.axes[0] / view.focal[0];
+    for y in 0..buffer.height {
+        let range = y * width..(y + 1) * width;
+        let row_depth = &mut depth[range.clone()];
+        for ((d, fog), inverse) in row_depth.iter_mut().zip(&mut rows.fog).zip(&buffer.inverse_depth[range.clone()]) {
+            *d = 1.0 / inverse;
+            // 1 - exp(-x) to second order: 1 - 1 / (1 + x + x²/2).
+            let x = *d * fog_per_m;
+            *fog = 1.0 - 1.0 / (1.0 + x + 0.5 * x * x);
+        }
+        let row = Row { view, context, ray: view.ray(0.5, y as f32 + 0.5), step, depth: row_depth, fog: &rows.fog };
+        let row_surfaces = &buffer.surface[range.clone()];
+        let row_ids = &mut ids[range.clone()];
+        let mut first = 0;
+        while first < width {
+            let surface = row_surfaces[first];
+            let mut last = first + 1;
+            while last < width && row_surfaces[last] == surface {
+                last += 1;
+            }
+            let s = &surfaces[(surface & !SHADOW) as usize];
+            row_ids[first..last].fill(s.id);
+            let color = &mut rows.color;
+            match s.kind {
+                Kind::Sky => sky(&row, first, last, color),
+                Kind::Ground => ground(&row, first, last, s.detail as usize, surface & SHADOW != 0, color),
+                Kind::Flat => flat(&row, first, last, s.color, 1.0, color),
+                Kind::Lamp => flat(&row, first, last, s.color, 0.35, color),
+                Kind::Facade => facade(&row, first, last, s.color, &context.town.facades[s.detail as usize], color),
+            }
+            first = last;
+        }
+        if context.air.rain > 0.0 {
+            crate::weather::streaks(&mut rows.color, context, view, camera, y);
+        }
+        if context.options.noise > 0.0 {
+            crate::weather::noise(&mut rows.color, context.options, context.tick, camera, y);
+        }
+        finish(&rows.color, context.air.curve.as_deref(), &mut rgb[range.start * 3..range.end * 3]);
+    }
+}
+
+/// Round to bytes, through the exposure curve if there is one.
+#[inline(always)]
+fn finish(color: &[Vec<f32>; 3], curve: Option<&[[u8; 256]; 3]>, rgb: &mut [u8]) {
+    let [r, g, b] = color;
+    let byte = |x: f32| (x + 0.5).clamp(0.0, 255.0) as u8;
+    let pixels = rgb.chunks_exact_mut(3).zip(r).zip(g).zip(b);
+    match curve {
+        None => pixels.for_each(|(((out, &r), &g), &b)| {
+            out[0] = byte(r);
+            out[1] = byte(g);
+            out[2] = byte(b);
+        }),
+        Some(curve) => pixels.for_each(|(((out, &r), &g), &b)| {
+            out[0] = curve[0][byte(r) as usize];
+            out[1] = curve[1][byte(g) as usize];
+            out[2] = curve[2][byte(b) as usize];
+        }),
+    }
+}
+
+#[inline(always)]
+fn flat(row: &Row, first: usize, last: usize, lit: Vec3, fogged: f32, color: &mut [Vec<f32>; 3]) {
+    let haze = row.context.air.horizon;
+    for (c, channel) in color.iter_mut().enumerate() {
+        let (lit, more) = (lit[c], (haze[c] - lit[c]) * fogged);
+        for (out, fog) in channel[first..last].iter_mut().zip(&row.fog[first..last]) {
+            *out = lit + more * fog;
+        }
+    }
+}
+
+#[inline(always)]
+fn sky(row: &Row, first: usize, last: usize, color: &mut [Vec<f32>; 3]) {
+    let air = &row.context.air;
+    let [red, green, blue] = color;
+    for i in first..last {
+        let ray = row.ray + row.step * i as f32;
+        let inverse = 1.0 / ray.length();
+        let up = (ray.z * inverse).max(0.0);
+        let toward = (ray.dot(air.to_sun) * inverse).max(0.0);
+        let t2 = toward * toward;
+        let t8 = t2 * t2 * t2 * t2;
+        let glow = 0.35 * t8 + 0.9 * t8 * t8 * t8 * t8;
+        let height = 1.0 - 1.0 / (1.0 + 4.0 * up);
+        let out = air.horizon + (air.zenith - air.horizon) * (height * 1.1).min(1.0) + air.glow * glow;
+        red[i] = out.x;
+        green[i] = out.y;
+        blue[i] = out.z;
+    }
+}
+
+#[inline(always)]
+fn ground(row: &Row, first: usize, last: usize, layer: usize, shadow: bool, color: &mut [Vec<f32>; 3]) {
+    let (air, view) = (&row.context.air, row.view);
+    let texture = &row.context.town.textures[layer.min(row.context.town.textures.len() - 1)];
+    let textured = row.context.options.features.ground_texture;
+    let light = if shadow { air.ambient * 0.62 } else { air.light(Vec3::Z) };
+    let mut start = first;
+    while start < last {
+        let end = (start + BLOCK).min(last);
+        let middle = (start + end) / 2;
+        let z = row.depth[middle];
+        let ray = row.ray + row.step * middle as f32;
+        let drop = (-ray.z * z).max(0.25);
+        // One pixel down the image moves the point this much depth; across, this many metres.
+        let along_m = (z * z / (drop * view.focal[1])).min(z * 0.5);
+        let across_m = z / view.focal[0];
+        let ray_length = (ray.x * ray.x + ray.y * ray.y).sqrt();
+        let footprint_m = along_m * ray_length;
+        let wanted = (across_m * 0.75).max(footprint_m / TAPS as f32) * (1.0 / TEXEL_M as f32);
+        let level = ((wanted.max(1.0).to_bits() >> 23) as usize - 127).min(LEVELS - 1);
+        let texel_m = TEXEL_M as f32 * (1u32 << level) as f32;
+        let taps = (footprint_m / texel_m) as usize;
+
+        let mut gain = air.ground_gain * light;
+        if row.context.headlights.on() {
+            gain += Vec3::splat(row.context.headlights.light(view.position + ray * z));
+        }
+        // Wet ground mirrors the sky at a flat angle (Schlick's fifth power, softened to the third).
+        let steep = 1.0 - drop / (z * ray.length());
+        let mirror = air.wet * 0.75 * steep * steep * steep;
+        let out = Block {
+            gain: gain * (1.0 - mirror),
+            offset: air.ground_offset * light * (1.0 - mirror) + air.horizon * mirror,
+        };
+        if !textured {
+            let plain = Vec3::new(92.0, 93.0, 97.0);
+            flat(row, start, end, plain * out.gain + out.offset, 1.0, color);
+        } else {
+            match taps {
+                0..=1 => out.run::<1>(row, texture, level, along_m, start, end, color),
+                2 => out.run::<2>(row, texture, level, along_m, start, end, color),
+                3..=4 => out.run::<4>(row, texture, level, along_m, start, end, color),
+                5..=8 => out.run::<8>(row, texture, level, along_m, start, end, color),
+                _ => out.run::<16>(row, texture, level, along_m, start, end, color),
+            }
+        }
+        start = end;
+    }
+}
+
+/// Light on a few neighbouring ground pixels.
+struct Block {
+    gain: Vec3,
+    offset: Vec3,
+}
+
+impl Block {
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn run<const N: usize>(
+        &self,
+        row: &Row,
+        texture: &GroundTexture,
+        level: usize,
+        along_m: f32,
+        start: usize,
+        end: usize,
+        color: &mut [Vec<f32>; 3],
+    ) {
+        let haze = row.context.air.horizon;
+        let origin = row.view.position;
+        let [red, green, blue] = color;
+        let apart = along_m / N as f32;
+        for i in start..end {
+            let ray = row.ray + row.step * i as f32;
+            let nearest = row.depth[i] - apart * (N as f32 - 1.0) * 0.5;
+            let (mut x, mut y) = (origin.x + ray.x * nearest, origin.y + ray.y * nearest);
+            let (dx, dy) = (ray.x * apart, ray.y * apart);
+            let mut sum = 0;
+            for _ in 0..N {
+                sum += texture.fetch(level, x, y);
+                x += dx;
+                y += dy;
+            }
+            let [r, g, b] = unspread(sum, 1.0 / N as f32);
+            let fog = row.fog[i];
+            let lit = Vec3::new(r, g, b) * self.gain + self.offset;
+            let out = lit + (haze - lit) * fog;
+            red[i] = out.x;
+            green[i] = out.y;
+            blue[i] = out.z;
+        }
+    }
+}
+
+#[inline(always)]
+fn facade(row: &Row, first: usize, last: usize, wall: Vec3, facade: &Facade, color: &mut [Vec<f32>; 3]) {
+    let air = &row.context.air;
+    let origin = row.view.position - facade.origin;
+    // u along the wall and v up are affine in depth times the ray.
+    let (u0, v0) = (origin.dot(facade.along) / facade.spacing_m[0], origin.z / facade.spacing_m[1]);
+    let (u_ray, v_ray) = (row.ray.dot(facade.along) / facade.spacing_m[0], row.ray.z / facade.spacing_m[1]);
+    let (u_step, v_step) = (row.step.dot(facade.along) / facade.spacing_m[0], row.step.z / facade.spacing_m[1]);
+    let pane_light = air.ambient.y + 0.5 * air.sun.y;
+    let pane = Vec3::from_array(facade.pane) * pane_light + air.zenith * 0.15;
+    let lit = Vec3::new(238.0, 206.0, 140.0);
+    let night = air.night > 0.5;
+    // Where windows get smaller than two pixels they fade into the wall's mean colour.
+    let fade_per_m = 2.2 / (row.view.focal[0] * facade.spacing_m[0]);
+    let [red, green, blue] = color;
+    for i in first..last {
+        let z = row.depth[i];
+        let u = u0 + (u_ray + u_step * i as f32) * z;
+        let v = v0 + (v_ray + v_step * i as f32) * z;
+        let (cell_u, cell_v) = (u.floor(), v.floor());
+        let (fu, fv) = (u - cell_u, v - cell_v);
+        let inside = fu > 0.24 && fu < 0.76 && fv > 0.28 && fv < 0.80 && v > 0.0;
+        let blend = (1.3 - z * fade_per_m).clamp(0.0, 1.0);
+        let share = if inside { 0.27 + 0.73 * blend } else { 0.27 - 0.27 * blend };
+        let mut glass = pane;
+        if night {
+            let hash =
+                (cell_u as i32 as u32).wrapping_mul(0x9e37_79b1) ^ (cell_v as i32 as u32).wrapping_mul(0x85eb_ca77);
+            let hash = (hash ^ facade.seed).wrapping_mul(0xc2b2_ae35);
+            if hash >> 30 == 0 {
+                glass = lit;
+            }
+        }
+        let mixed = wall + (glass - wall) * share;
+        let out = mixed + (air.horizon - mixed) * row.fog[i];
+        red[i] = out.x;
+        green[i] = out.y;
+        blue[i] = out.z;
+    }
+}
