@@ -65,10 +65,10 @@ impl Atmosphere {
 
         let grey = 1.0 - 0.75 * cloud;
         let tint = Vec3::new(1.0, 1.0 + jitter(0.03), 1.0 + jitter(0.06));
-        let sun_day = Vec3::new(0.62, 0.60, 0.55).lerp(Vec3::new(0.72, 0.48, 0.28), low_sun) * grey * tint;
-        let ambient_day = Vec3::new(0.50, 0.53, 0.58) * (1.0 + 0.18 * cloud - 0.12 * low_sun) * (1.0 - 0.2 * rain);
+        let sun_day = Vec3::new(0.56, 0.54, 0.50).lerp(Vec3::new(0.72, 0.48, 0.28), low_sun) * grey * tint;
+        let ambient_day = Vec3::new(0.66, 0.68, 0.72) * (1.0 + 0.18 * cloud - 0.12 * low_sun) * (1.0 - 0.2 * rain);
         let sun = Vec3::new(0.05, 0.055, 0.07).lerp(sun_day, day);
-        let ambient = Vec3::new(0.15, 0.15, 0.18).lerp(ambient_day, day);
+        let ambient = Vec3::new(0.27, 0.27, 0.30).lerp(ambient_day, day);
 
         let overcast = Vec3::new(168.0, 174.0, 182.0) * (1.0 - 0.25 * rain);
         let clear_zenith = Vec3::new(70.0, 118.0, 190.0).lerp(Vec3::new(74.0, 92.0, 140.0), low_sun);

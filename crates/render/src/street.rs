@@ -85,7 +85,7 @@ pub fn tree(set: &mut FaceSet, tree: &Upright, index: u32) {
     let (height, radius) = (tree.height_m as f32, tree.radius_m.max(0.5) as f32);
     let id = PixelId::new(IdKind::Tree, index);
     let bare = height * 0.28;
-    let yaw = rng.range(0.0, 6.28) as f32;
+    let yaw = rng.range(0.0, std::f64::consts::TAU) as f32;
     const DETAIL_PIXELS: f32 = 14.0;
     set.begin(vec3(tree.base), yaw);
     set.cuboid([-0.14, 0.14, -0.14, 0.14], -0.3, bare + 0.3, trunk);
@@ -103,7 +103,7 @@ pub fn tree(set: &mut FaceSet, tree: &Upright, index: u32) {
 pub fn lamp_post(set: &mut FaceSet, pole: &Upright, index: u32) {
     let grey = Material::Matt([122, 124, 126]);
     let height = pole.height_m as f32;
-    set.begin(vec3(pole.base), Rng::new(&[pole.seed]).range(0.0, 6.28) as f32);
+    set.begin(vec3(pole.base), Rng::new(&[pole.seed]).range(0.0, std::f64::consts::TAU) as f32);
     set.cuboid([-0.09, 0.09, -0.09, 0.09], -0.3, height, grey);
     set.cuboid([0.0, 1.3, -0.07, 0.07], height - 0.14, height, grey);
     set.end(PixelId::new(IdKind::Pole, index), [2.5, f32::MAX]);
