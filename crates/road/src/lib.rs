@@ -15,6 +15,7 @@ mod polyline;
 mod ribbon;
 pub mod route;
 mod scenery;
+pub mod town;
 pub mod vector_map;
 
 pub use error::RoadError;

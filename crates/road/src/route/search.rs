@@ -238,7 +238,7 @@ pub(super) fn pieces(net: &RoadNetwork, waypoints: &[DVec3]) -> Result<Vec<Piece
             way: vec![Vec::new(); here.len()],
             places: here,
         };
-        for (limit_m, lenient) in [(3.0 * straight + 200.0, false), (6.0 * straight + 1500.0, true)] {
+        for (limit_m, lenient) in [(3.0 * straight + 200.0, false), (6.0 * straight + 6000.0, true)] {
             for (k, start) in before.places.iter().enumerate() {
                 if !before.total[k].is_finite() {
                     continue;
