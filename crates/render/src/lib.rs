@@ -13,6 +13,8 @@
 //! What may not enter here: tensors, files (but PNG bytes and the committed camera path), traffic rules.
 
 pub mod actors;
+pub mod bench;
+pub mod bev;
 pub mod error;
 pub mod faces;
 pub mod frames;
@@ -28,6 +30,7 @@ pub mod street;
 pub mod view;
 mod weather;
 
+pub use bev::{BevOptions, BevPath, bev_image};
 pub use error::RenderError;
 pub use frames::{Frames, IdKind, PixelId};
 pub use options::{Features, RenderOptions};

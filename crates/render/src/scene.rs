@@ -46,6 +46,8 @@ pub struct TownScene {
     pub(crate) cells: Vec<Cell>,
     pub(crate) facades: Vec<Facade>,
     pub(crate) signals: Vec<Signal>,
+    /// Of buildings.
+    pub(crate) footprints: Vec<[DVec2; 4]>,
 }
 
 impl TownScene {
@@ -103,7 +105,9 @@ impl TownScene {
             street::signal(&mut set, signal);
         }
         let (objects, cells) = group(set.objects);
-        Self { textures, heights, classes, faces: set.faces, objects, cells, facades, signals: signals.to_vec() }
+        let (faces, signals) = (set.faces, signals.to_vec());
+        let footprints = mesh.buildings.iter().map(|b| b.footprint).collect();
+        Self { textures, heights, classes, faces, objects, cells, facades, signals, footprints }
     }
 
     /// Height of the ground at a point of the world, metres; under bridges, the ground below.

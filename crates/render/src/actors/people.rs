@@ -42,8 +42,8 @@ pub fn walker(set: &mut FaceSet, actor: &ActorState, near: bool) {
     } else {
         set.cuboid([-l * 0.5, l * 0.5, -w * 0.7, w * 0.7], 0.0, hip, trousers);
     }
-    let shoulders = [-l * 0.56, l * 0.56, -w * 0.84, w * 0.84];
-    set.frustum([-l * 0.62, l * 0.62, -w * 0.66, w * 0.66], hip, shoulders, h * 0.84, shirt, shirt);
+    let shoulders = [-l * 0.62, l * 0.62, -w * 0.86, w * 0.86];
+    set.frustum([-l * 0.68, l * 0.68, -w * 0.70, w * 0.70], hip, shoulders, h * 0.84, shirt, shirt);
     let head = h * 0.065;
     set.cuboid([-head, head, -head, head], h * 0.85, h * 0.97, skin(actor));
     let hair = Material::Matt([52, 40, 32]);

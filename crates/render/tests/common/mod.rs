@@ -182,7 +182,7 @@ pub fn random(seed: u64) -> Snapshot {
     let mut id = 1;
     while actors.len() < 24 {
         let (x, y) = (rng.range(-40.0, 60.0), rng.range(-12.0, 10.0));
-        let candidate = actor(id, KINDS[rng.below(16)], x, y, rng.range(-3.14, 3.14));
+        let candidate = actor(id, KINDS[rng.below(16)], x, y, rng.range(-std::f64::consts::PI, std::f64::consts::PI));
         let ego = snapshot(Vec::new()).ego.footprint();
         if candidate.footprint().distance_to(ego.center.position()) > 4.5 {
             actors.push(candidate);
