@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// A planned way longer than this many times the distance along the route's points (plus 30 m) is another route.
+const LONGEST_SHARE: f64 = 1.5;
+
 /// Who drives.
 pub enum Pilot {
     /// The rule-based expert; it looks at the world itself.
@@ -132,9 +135,17 @@ impl Job {
     /// Plan a route of a route file on its map.
     ///
     /// # Errors
-    /// When no way leads along the route's points.
-    pub fn new(spec: &RouteSpec, net: Arc<RoadNetwork>, run: &LoopConfig) -> Result<Self, apprentice_road::RoadError> {
-        let route = Arc::new(Route::plan(&net, &spec.waypoints)?);
+    /// The reason, when no way leads along the route's points, or only a way round that is another route (a map whose
+    /// junctions are not all connected).
+    pub fn new(spec: &RouteSpec, net: Arc<RoadNetwork>, run: &LoopConfig) -> Result<Self, String> {
+        let route = Arc::new(Route::plan(&net, &spec.waypoints).map_err(|e| e.to_string())?);
+        let straight_m: f64 = spec.waypoints.windows(2).map(|w| w[0].distance(w[1])).sum();
+        if route.length_m > LONGEST_SHARE * straight_m + 30.0 {
+            return Err(format!(
+                "the map leads {:.0} m round where the route's points are {straight_m:.0} m apart",
+                route.length_m
+            ));
+        }
         let mut key = vec![run.seed];
         key.extend(spec.id.bytes().map(u64::from));
         let world = WorldConfig {

@@ -284,7 +284,7 @@ mod tests {
         );
         let folder = root.join("b2d_routes");
         if !folder.is_dir() {
-            println!("SKIPPED: no route files at {}", folder.display());
+            eprintln!("SKIPPED: no route files at {}", folder.display());
             return;
         }
         for (file, count) in [

@@ -199,9 +199,10 @@ impl Criteria {
 
     fn advance(&mut self, at: DVec2) {
         let points = &self.route.points;
-        for index in self.passed..(self.passed + COMPLETE_WINDOW + 1).min(points.len()) {
-            let (sin, cos) = points[index].yaw_rad.sin_cos();
-            if (at - points[index].position.truncate()).dot(DVec2::new(cos, sin)) > 0.0 {
+        let first = self.passed;
+        for (index, point) in points.iter().enumerate().skip(first).take(COMPLETE_WINDOW + 1) {
+            let (sin, cos) = point.yaw_rad.sin_cos();
+            if (at - point.position.truncate()).dot(DVec2::new(cos, sin)) > 0.0 {
                 self.passed = index;
             }
         }

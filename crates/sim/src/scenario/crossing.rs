@@ -51,8 +51,8 @@ impl CrossingScenario {
         let side = if spec.text("direction") == Some("left") { 1.0 } else { -1.0 };
         let angle = spec.number("crossing_angle").unwrap_or(0.0).to_radians();
         match spec.kind.as_str() {
-            "DynamicObjectCrossing" => scenario.from_behind(spec, world, side, angle),
-            "ParkingCrossingPedestrian" => scenario.from_between_cars(world, side, angle),
+            "DynamicObjectCrossing" => scenario.stage_behind_a_thing(spec, world, side, angle),
+            "ParkingCrossingPedestrian" => scenario.stage_between_cars(world, side, angle),
             "PedestrianCrossing" => scenario.group(world),
             kind => scenario.behind_the_turn(world, kind == "VehicleTurningRoutePedestrian"),
         }
@@ -81,7 +81,7 @@ impl CrossingScenario {
         world.spawn(kind, pose, Behaviour::Parked);
     }
 
-    fn from_behind(&mut self, spec: &ScenarioSpec, world: &mut World, side: f64, angle: f64) {
+    fn stage_behind_a_thing(&mut self, spec: &ScenarioSpec, world: &mut World, side: f64, angle: f64) {
         let kind = match spec.text("blocker_model") {
             Some(model) if model.contains("advert") || model.contains("busstop") => ActorKind::Advertisement,
             _ => ActorKind::Container,
@@ -96,7 +96,7 @@ impl CrossingScenario {
         self.walker(world, ActorKind::Pedestrian, from, to, RUN_MPS);
     }
 
-    fn from_between_cars(&mut self, world: &mut World, side: f64, angle: f64) {
+    fn stage_between_cars(&mut self, world: &mut World, side: f64, angle: f64) {
         let offset = self.site.parking_offset_m(self.at_s_m);
         let mut rng = Rng::new(&[self.site.seed, 2]);
         for (i, back) in [3.6, 9.6].into_iter().enumerate() {
@@ -113,10 +113,12 @@ impl CrossingScenario {
     fn group(&mut self, world: &mut World) {
         let Some(crossing) = self.site.next_junction(self.site.trigger_s_m) else { return };
         self.at_s_m = (crossing.enter_s_m - 1.0).max(self.site.trigger_s_m);
-        self.time_s = GROUP_TIME_S;
         self.distance_m = 12.0;
         let right = self.site.edge_m(self.at_s_m, -1.0) + 1.2;
         let left = self.site.edge_m(self.at_s_m, 1.0) + 1.5;
+        // Where the road is wide they need longer to reach the ego's lane.
+        let reach = (right - self.site.lane_width_m(self.at_s_m) / 2.0) / 1.3;
+        self.time_s = GROUP_TIME_S.max(reach + 1.0);
         let mut rng = Rng::new(&[self.site.seed, 3]);
         for (along, back, speed) in [(0.4, 0.0, 1.3), (1.5, 0.8, 1.5), (-0.8, 2.0, 1.2)] {
             let s = self.at_s_m + along;
