@@ -211,9 +211,9 @@ pub struct Walk {
     pub speed_mps: f64,
     /// Stand still for this long first, seconds.
     pub wait_s: f64,
-    /// Before places of the path where a road begins (metres along it, ascending): wait at the kerb until traffic
-    /// leaves a gap.
-    pub kerbs_m: Vec<f64>,
+    /// Stretches of the path that lie on a road (from, to, metres along it): wait before each until traffic leaves a
+    /// gap.
+    pub roads_m: Vec<(f64, f64)>,
     /// Afterwards.
     pub at_end: AtEnd,
 }
@@ -221,7 +221,7 @@ pub struct Walk {
 impl Walk {
     /// A path at one speed, at once, staying at its end.
     pub fn new(points: impl IntoIterator<Item = DVec2>, speed_mps: f64) -> Self {
-        Self { path: Polyline::new(points), s_m: 0.0, speed_mps, wait_s: 0.0, kerbs_m: Vec::new(), at_end: AtEnd::Stay }
+        Self { path: Polyline::new(points), s_m: 0.0, speed_mps, wait_s: 0.0, roads_m: Vec::new(), at_end: AtEnd::Stay }
     }
 
     /// Whether the end is reached.
@@ -247,8 +247,9 @@ pub(crate) struct OnLanes {
     pub trail: [Option<LaneId>; 3],
     /// The lane it is leaving sideways, until it is out of it.
     pub leaving: Option<LaneId>,
-    /// Right to be in a junction: order of admission and the first lane inside.
-    pub ticket: Option<(u64, LaneId)>,
+    /// Right to be in a junction: order of admission and the first lane inside. Two, since the tail may still be in
+    /// one junction when the nose enters the next.
+    pub tickets: [Option<(u64, LaneId)>; 2],
     /// Ticks spent standing at the line.
     pub waited: u32,
     /// Whether it has come to rest for the stop sign ahead.
@@ -264,6 +265,13 @@ pub(crate) struct OnLanes {
     /// Lanes that an actor which does not follow lanes stands on, and where it was when they were found.
     pub touching: Vec<crate::traffic::Entry>,
     pub touched_at: Option<Pose2>,
+}
+
+impl OnLanes {
+    /// The ticket for the junction that begins with a lane.
+    pub fn ticket_for(&self, entry: LaneId) -> Option<(u64, LaneId)> {
+        self.tickets.iter().flatten().find(|(_, lane)| *lane == entry).copied()
+    }
 }
 
 /// One actor.

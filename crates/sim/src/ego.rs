@@ -201,7 +201,7 @@ mod tests {
             state = EgoModel::CarlaFitted.step(&state, &brake);
         }
         assert!(state.speed_mps == 0.0, "{}", state.speed_mps);
-        assert!((5.0..11.0).contains(&state.pose_in_world.x), "{}", state.pose_in_world.x);
+        assert!((3.0..11.0).contains(&state.pose_in_world.x), "{}", state.pose_in_world.x);
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub struct LaneRules {
     pub approach: Option<LaneId>,
     /// Inside a junction: whom it meets.
     pub meetings: Vec<Meeting>,
-    /// Nothing leads on from its end (or only into such lanes).
+    /// Every way on from its start ends soon.
     pub dead_end: bool,
     /// Highest comfortable speed at each point of the centre line, already falling ahead of bends, m/s.
     caps_mps: Vec<f32>,
@@ -68,6 +68,9 @@ pub struct LaneRules {
 const LATERAL_MPS2: f64 = 2.2;
 /// Deceleration ahead of bends, m/s².
 const AHEAD_OF_BENDS_MPS2: f64 = 1.8;
+
+/// A lane from which every way ends within this distance is a dead end, metres.
+const DEAD_END_M: f64 = 200.0;
 
 /// Rules of all lanes of a town.
 #[derive(Clone, Debug, Default)]
@@ -204,16 +207,26 @@ impl Rules {
         turned > FRAC_PI_4
     }
 
+    /// Mark lanes from which every way ends within [`DEAD_END_M`].
     fn mark_dead_ends(&mut self, net: &RoadNetwork) {
-        // Lanes whose every continuation ends within a few lanes.
-        for (rules, lane) in self.lanes.iter_mut().zip(&net.lanes) {
-            rules.dead_end = lane.successors.is_empty();
-        }
-        for _ in 0..4 {
-            let before: Vec<bool> = self.lanes.iter().map(|l| l.dead_end).collect();
-            for (rules, lane) in self.lanes.iter_mut().zip(&net.lanes) {
-                rules.dead_end = lane.successors.iter().all(|&next| before[next]);
+        // The longest way on from a lane's start, capped; it only grows, so a few sweeps settle it.
+        let mut way_m = vec![0.0_f64; net.lanes.len()];
+        loop {
+            let mut changed = false;
+            for lane in &net.lanes {
+                let on = lane.successors.iter().map(|&next| way_m[next]).fold(0.0, f64::max);
+                let length = (lane.length_m + on).min(DEAD_END_M);
+                if length > way_m[lane.id] + 0.01 {
+                    way_m[lane.id] = length;
+                    changed = true;
+                }
             }
+            if !changed {
+                break;
+            }
+        }
+        for (rules, way) in self.lanes.iter_mut().zip(way_m) {
+            rules.dead_end = way < DEAD_END_M - 0.02;
         }
     }
 }

@@ -179,6 +179,11 @@ impl EgoVehicle {
     }
 }
 
+/// Whether two things stand on the same road, not one on a bridge above the other.
+pub fn same_level(ground_z_m: f32, other_z_m: f32) -> bool {
+    (ground_z_m - other_z_m).abs() < 3.0
+}
+
 /// Aspect of a traffic light.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]

@@ -13,7 +13,7 @@ use crate::lights::Lights;
 use crate::population::Population;
 use crate::rules::Rules;
 use crate::scenario::{Scenario, ScenarioSpec};
-use crate::state::{ActorKind, EgoVehicle, LightAspect, Snapshot, TICK_S, Weather};
+use crate::state::{ActorKind, EgoVehicle, LightAspect, Snapshot, TICK_S, Weather, same_level};
 use crate::traffic::Traffic;
 use apprentice_core::camera::REAR_AXLE_TO_CENTER_M;
 use apprentice_core::geometry::DVec2;
@@ -232,7 +232,10 @@ impl World {
         let mut limit: Option<f64> = None;
         for actor in &self.actors {
             let d = actor.pose().position() - after.center.position();
-            if d.length_squared() > 144.0 || !is_solid(actor.state.kind) {
+            if d.length_squared() > 144.0
+                || !is_solid(actor.state.kind)
+                || !same_level(actor.state.ground_z_m, old.ground_z_m)
+            {
                 continue;
             }
             let other = actor.footprint();
@@ -251,7 +254,10 @@ impl World {
         for actor in &self.actors {
             let grown =
                 apprentice_core::OrientedBox { length_m: ego.length_m + 0.04, width_m: ego.width_m + 0.04, ..ego };
-            if actor.state.kind != ActorKind::Debris && grown.overlaps(&actor.footprint()) {
+            if actor.state.kind != ActorKind::Debris
+                && same_level(actor.state.ground_z_m, self.ego.ground_z_m)
+                && grown.overlaps(&actor.footprint())
+            {
                 self.contacts.push(Contact { actor: actor.state.id, kind: actor.state.kind });
             }
         }

@@ -3,6 +3,7 @@
 use super::EGO;
 use super::follow::along;
 use crate::actor::{Behaviour, LaneFollowing};
+use crate::state::same_level;
 use crate::world::World;
 use apprentice_core::geometry::DVec2;
 use apprentice_core::{Pose2, wrap_angle};
@@ -17,6 +18,7 @@ pub(crate) struct Hazard {
     half_length_m: f64,
     half_width_m: f64,
     on_foot: bool,
+    ground_z_m: f32,
 }
 
 /// List them.
@@ -30,6 +32,7 @@ pub(crate) fn list(world: &World, hazards: &mut Vec<Hazard>) {
         half_length_m: ego.length_m / 2.0,
         half_width_m: ego.width_m / 2.0,
         on_foot: false,
+        ground_z_m: world.ego.ground_z_m,
     });
     for (index, actor) in world.actors.iter().enumerate() {
         let watched = match &actor.behaviour {
@@ -46,6 +49,7 @@ pub(crate) fn list(world: &World, hazards: &mut Vec<Hazard>) {
                 half_length_m: f64::from(actor.state.size_m[0]) / 2.0,
                 half_width_m: f64::from(actor.state.size_m[1]) / 2.0,
                 on_foot: actor.state.kind.is_pedestrian(),
+                ground_z_m: actor.state.ground_z_m,
             });
         }
     }
@@ -73,7 +77,10 @@ pub(crate) fn gap_m(
         }
         let d = hazard.pose.position() - here.position();
         let far = reach + 12.0;
-        if d.length_squared() > far * far || d.dot(here.forward()) < -3.0 {
+        if d.length_squared() > far * far
+            || d.dot(here.forward()) < -3.0
+            || !same_level(actor.state.ground_z_m, hazard.ground_z_m)
+        {
             continue;
         }
         let same_way = wrap_angle(hazard.pose.yaw_rad - here.yaw_rad).abs();

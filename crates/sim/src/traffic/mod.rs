@@ -13,8 +13,10 @@ mod hazard;
 mod junction;
 mod motion;
 
+pub(crate) use motion::settle;
+
 use crate::actor::{Actor, Behaviour, LaneFollowing};
-use crate::state::TICK_S;
+use crate::state::{TICK_S, same_level};
 use crate::world::World;
 use apprentice_core::wrap_angle;
 use apprentice_road::{LaneId, LaneKind, RoadNetwork};
@@ -44,7 +46,8 @@ pub(crate) struct Decision {
     pub acceleration_mps2: f64,
     pub change: Option<(LaneId, i8)>,
     pub admitted: Option<(u64, LaneId)>,
-    pub revoked: bool,
+    /// The ticket for this lane is taken back.
+    pub revoked: Option<LaneId>,
     /// Stands at (or creeps towards) a line it waits at.
     pub at_line: bool,
 }
@@ -108,6 +111,10 @@ impl Traffic {
             self.decisions[index].at_line = gap < 3.0;
             acceleration = acceleration.min(stop);
         }
+        if actor.on_lanes.next.is_empty() {
+            let end = world.net.lanes[lane].length_m - actor.on_lanes.s_m - f64::from(actor.state.size_m[0]) / 2.0;
+            acceleration = acceleration.min(idm.stop_at(speed, end));
+        }
         if let Some(braking) = driver.brake_mps2 {
             acceleration = acceleration.min(-braking);
         }
@@ -135,7 +142,9 @@ impl Traffic {
                     continue;
                 }
                 let ahead = start + entry.s_m;
-                let beside = (entry.lateral_m - on.lateral_m).abs();
+                // Beside where it is and beside where it is going.
+                let wanted = driver.lateral_offset_m;
+                let beside = (entry.lateral_m - on.lateral_m).abs().min((entry.lateral_m - wanted).abs());
                 if ahead <= 0.0 || beside > entry.half_width_m + half_width + 0.15 {
                     continue;
                 }
@@ -183,7 +192,7 @@ impl Traffic {
                 _ => self.entries.extend(on.touching.iter().map(|touch| Entry { actor: index, ..*touch })),
             }
         }
-        touch(net, &world.ego.footprint(), world.ego.speed_mps, EGO, &mut self.entries);
+        touch(net, &world.ego.footprint(), world.ego.ground_z_m, world.ego.speed_mps, EGO, &mut self.entries);
         self.entries
             .sort_unstable_by(|a, b| a.lane.cmp(&b.lane).then(a.s_m.total_cmp(&b.s_m)).then(a.actor.cmp(&b.actor)));
         self.epoch = self.epoch.wrapping_add(1).max(1);
@@ -199,11 +208,13 @@ impl Traffic {
     fn list_on_lanes(&mut self, net: &RoadNetwork, index: usize, actor: &Actor, lane: LaneId) {
         let on = &actor.on_lanes;
         let half_length_m = f64::from(actor.state.size_m[0]) / 2.0;
+        // A slanted car is wider.
+        let slant = (on.lateral_rate_mps.abs() / actor.speed_mps().max(1.0)).min(0.3);
         let entry = Entry {
             lane,
             s_m: on.s_m,
             half_length_m,
-            half_width_m: f64::from(actor.state.size_m[1]) / 2.0,
+            half_width_m: f64::from(actor.state.size_m[1]) / 2.0 + slant * half_length_m,
             lateral_m: on.lateral_m,
             speed_mps: actor.speed_mps(),
             actor: index,
@@ -233,6 +244,7 @@ impl Traffic {
 pub(crate) fn touch(
     net: &RoadNetwork,
     footprint: &apprentice_core::OrientedBox,
+    ground_z_m: f32,
     speed_mps: f64,
     actor: usize,
     into: &mut Vec<Entry>,
@@ -244,6 +256,9 @@ pub(crate) fn touch(
             continue;
         }
         let point = lane.at(found.s_m);
+        if !same_level(point.position.z as f32, ground_z_m) {
+            continue;
+        }
         let (sin, cos) = wrap_angle(center.yaw_rad - point.yaw_rad).sin_cos();
         let half_length_m = (cos.abs() * footprint.length_m + sin.abs() * footprint.width_m) / 2.0;
         let half_width_m = (sin.abs() * footprint.length_m + cos.abs() * footprint.width_m) / 2.0;

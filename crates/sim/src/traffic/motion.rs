@@ -106,7 +106,7 @@ fn refresh_touch(net: &RoadNetwork, actor: &mut Actor, index: usize) {
     if moved {
         let mut touching = std::mem::take(&mut actor.on_lanes.touching);
         touching.clear();
-        touch(net, &actor.footprint(), actor.speed_mps(), index, &mut touching);
+        touch(net, &actor.footprint(), actor.state.ground_z_m, actor.speed_mps(), index, &mut touching);
         actor.on_lanes.touching = touching;
         actor.on_lanes.touched_at = Some(pose);
     }
@@ -157,9 +157,11 @@ fn move_scripted(actor: &mut Actor, script: &mut Scripted, blocked: bool) -> boo
 
 /// Whether a walker stands at a kerb and traffic leaves no gap.
 fn waits_at_kerb(world: &World, walk: &Walk) -> bool {
-    let Some(&kerb) = walk.kerbs_m.iter().find(|&&k| k >= walk.s_m - 0.05 && k - walk.s_m < 0.4) else { return false };
-    let begin = walk.path.at(kerb).position();
-    let end = walk.path.at(kerb + 9.0).position();
+    let Some(&(from, to)) = walk.roads_m.iter().find(|(from, _)| (-0.05..0.3).contains(&(from - walk.s_m))) else {
+        return false;
+    };
+    let begin = walk.path.at(from).position();
+    let end = walk.path.at(to).position();
     let needs_s = (end - begin).length() / walk.speed_mps.max(0.3) + 1.5;
     let comes = |position: apprentice_core::geometry::DVec2, velocity: apprentice_core::geometry::DVec2| {
         if (position - begin).length_squared() > 3600.0 {
@@ -214,7 +216,8 @@ fn move_on_foot(actor: &mut Actor, walk: &mut Walk, waits: bool) -> bool {
             AtEnd::Return => {
                 let length = walk.path.length_m();
                 walk.path = crate::actor::Polyline::new(walk.path.points().iter().rev().copied());
-                walk.kerbs_m = walk.kerbs_m.iter().rev().map(|k| (length - k - 8.0).max(0.0)).collect();
+                walk.roads_m = walk.roads_m.iter().rev().map(|(from, to)| (length - to, length - from)).collect();
+                walk.wait_s = 2.0 + f64::from(actor.state.id % 7);
                 walk.s_m = 0.0;
             }
         }
@@ -300,11 +303,13 @@ fn move_on_lanes(
         driver.route.clear();
         lane = target;
     }
-    if decision.revoked {
-        on.ticket = None;
+    if let Some(entry) = decision.revoked {
+        for ticket in &mut on.tickets {
+            ticket.take_if(|(_, lane)| *lane == entry);
+        }
     }
-    if decision.admitted.is_some() {
-        on.ticket = decision.admitted;
+    if let Some(free) = on.tickets.iter_mut().find(|t| t.is_none()).filter(|_| decision.admitted.is_some()) {
+        *free = decision.admitted;
     }
     on.change_rest = on.change_rest.saturating_sub(1);
     let step_m = (speed + next_speed) / 2.0 * TICK_S;
@@ -322,17 +327,34 @@ fn move_on_lanes(
         on.trail = [Some(lane), on.trail[0], on.trail[1]];
         lane = on.next.remove(0);
         on.lane = Some(lane);
-        on.leaving = None;
+        if on.leaving.is_some() {
+            let beside = &net.lanes[lane];
+            on.leaving = if on.changing > 0 { beside.right } else { beside.left };
+        }
         on.stopped_at_sign = false;
         on.waited = 0;
     }
-    // The ticket is handed back when the tail has left the junction.
-    if let Some((_, inside)) = on.ticket
-        && net.lanes[lane].junction.is_none()
-        && !on.next.contains(&inside)
-        && on.s_m > length_m / 2.0 + 0.5
-    {
-        on.ticket = None;
+    // A ticket is handed back when the tail has left its junction.
+    for ticket in &mut on.tickets {
+        let Some((_, entry)) = *ticket else { continue };
+        let junction = net.lanes[entry].junction;
+        let tail = on.s_m - length_m / 2.0 - 0.5;
+        let mut at = Some(lane);
+        let mut start = 0.0;
+        let mut inside = on.next.contains(&entry);
+        for back in on.trail {
+            if let Some(l) = at {
+                inside |= net.lanes[l].junction == junction;
+            }
+            at = back;
+            if tail >= start {
+                break;
+            }
+            start -= back.map_or(0.0, |l| net.lanes[l].length_m);
+        }
+        if !inside {
+            *ticket = None;
+        }
     }
     if decision.at_line && next_speed < 0.1 {
         on.waited += 1;
@@ -346,10 +368,13 @@ fn move_on_lanes(
     on.lateral_rate_mps += (rate - on.lateral_rate_mps).clamp(-0.1, 0.1);
     on.lateral_rate_mps = on.lateral_rate_mps.clamp(-fastest, fastest);
     on.lateral_m += on.lateral_rate_mps * TICK_S;
+    if (wanted - on.lateral_m).abs() < 1e-4 {
+        (on.lateral_m, on.lateral_rate_mps) = (wanted, 0.0);
+    }
     if on.changing != 0 && error.abs() < 0.3 {
         on.changing = 0;
     }
-    if on.leaving.is_some() && (on.lateral_m - wanted).abs() < 1.0 {
+    if on.leaving.is_some() && (on.lateral_m - wanted).abs() < 0.4 {
         on.leaving = None;
     }
     look_ahead(net, rules, seed, id, on);
