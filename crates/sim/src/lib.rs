@@ -10,6 +10,7 @@ pub mod criteria;
 pub mod ego;
 pub mod error;
 pub mod expert;
+pub mod language;
 pub mod lights;
 mod population;
 pub mod routes;
