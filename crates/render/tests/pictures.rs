@@ -109,7 +109,7 @@ fn lamps_and_doors_of_a_car_ahead_are_seen() {
     }
     for kind in [ActorKind::Police, ActorKind::Ambulance] {
         let (off, on) = (render(kind, -25.0, 0.0, 0), render(kind, -25.0, 0.0, Lamps::EMERGENCY));
-        assert!(changed(&off, &on) >= 2, "{kind:?}");
+        assert!(changed(&off, &on) >= 2, "{kind:?}: {} of {} pixels", changed(&off, &on), on.visible_pixels(1));
     }
     let oncoming = (
         render(ActorKind::Car, 30.0, std::f64::consts::PI, 0),
