@@ -235,7 +235,7 @@ pub fn lamps(set: &mut FaceSet, actor: &ActorState) {
         for side in [1.0f32, -1.0] {
             let center = Vec3::new(x, side * w * 0.45, h);
             for facing in [Vec3::X, -Vec3::X] {
-                set.glow(center + facing * 0.28, facing, 0.2, 0.0135, [40, 96, 255], id);
+                set.glow(center + facing * 0.28, facing, 0.2, 0.018, [40, 96, 255], id);
             }
         }
     }
