@@ -1,0 +1,140 @@
+//! Image backbone: a narrow residual network (He et al. 2016) whose deep stages are added back to stride 8
+//! (Lin et al. 2017).
+//!
+//! B batch, N cameras, C channels.
+
+use crate::config::BackboneConfig;
+use apprentice_nn::{BatchNorm2d, Conv2d, ConvConfig, Path};
+use tch::Tensor;
+
+/// Convolution, batch normalisation and, usually, a rectifier.
+#[derive(Debug)]
+pub struct ConvNorm {
+    /// Key `conv`.
+    pub conv: Conv2d,
+    /// Key `bn`.
+    pub norm: BatchNorm2d,
+}
+
+impl ConvNorm {
+    /// `scale`: see [`BatchNorm2d::new`].
+    pub fn new(path: &Path, config: ConvConfig, scale: f64) -> Self {
+        Self {
+            conv: Conv2d::new(&(path / "conv"), config),
+            norm: BatchNorm2d::new(&(path / "bn"), config.outputs, scale),
+        }
+    }
+
+    /// Without the rectifier.
+    pub fn linear(&self, x: &Tensor, train: bool) -> Tensor {
+        self.norm.forward(&self.conv.forward(x), train)
+    }
+
+    /// With the rectifier.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        self.linear(x, train).relu_()
+    }
+}
+
+/// Two 3×3 convolutions and a shortcut.
+#[derive(Debug)]
+pub struct ResidualBlock {
+    /// Key `conv1`.
+    pub first: ConvNorm,
+    /// Key `conv2`.
+    pub second: ConvNorm,
+    /// Key `shortcut`, where shape changes.
+    pub shortcut: Option<ConvNorm>,
+}
+
+impl ResidualBlock {
+    /// A block that changes channels and stride if asked to.
+    pub fn new(path: &Path, inputs: i64, outputs: i64, stride: i64) -> Self {
+        let shortcut = (inputs != outputs || stride != 1)
+            .then(|| ConvNorm::new(&(path / "shortcut"), ConvConfig::new(inputs, outputs, 1, stride), 1.0));
+        Self {
+            first: ConvNorm::new(&(path / "conv1"), ConvConfig::new(inputs, outputs, 3, stride), 1.0),
+            second: ConvNorm::new(&(path / "conv2"), ConvConfig::new(outputs, outputs, 3, 1), 0.5),
+            shortcut,
+        }
+    }
+
+    /// # Shapes
+    /// `[B, in, H, W]` → `[B, out, H/stride, W/stride]`.
+    pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let branch = self.second.linear(&self.first.forward(x, train), train);
+        let kept = self.shortcut.as_ref().map_or_else(|| x.shallow_clone(), |s| s.linear(x, train));
+        (branch + kept).relu_()
+    }
+}
+
+/// The backbone.
+#[derive(Debug)]
+pub struct Backbone {
+    /// Key `stem`.
+    pub stem: ConvNorm,
+    /// Keys `stages.I.J`.
+    pub stages: Vec<Vec<ResidualBlock>>,
+    /// From each stage deeper than stride 8 to the channels of the one above it; keys `lateral.I`.
+    pub laterals: Vec<ConvNorm>,
+    /// Settings.
+    pub config: BackboneConfig,
+}
+
+/// What the backbone sees.
+#[derive(Debug)]
+pub struct ImageFeatures {
+    /// `[B·N, C4, H/4, W/4]`.
+    pub stride4: Tensor,
+    /// `[B·N, C8, H/8, W/8]`.
+    pub stride8: Tensor,
+}
+
+impl Backbone {
+    /// Build under `path`.
+    pub fn new(path: &Path, config: &BackboneConfig) -> Self {
+        let mut inputs = config.stem;
+        let mut stages = vec![];
+        let mut laterals = vec![];
+        for (i, stage) in config.stages.iter().enumerate() {
+            let block = |j: usize| {
+                let path = path / "stages" / i / j;
+                let inputs = if j == 0 { inputs } else { stage.channels };
+                ResidualBlock::new(&path, inputs, stage.channels, if j == 0 { 2 } else { 1 })
+            };
+            stages.push((0..stage.blocks).map(block).collect());
+            if i >= 2 {
+                let conv = ConvConfig::new(stage.channels, inputs, 1, 1);
+                laterals.push(ConvNorm::new(&(path / "lateral" / i), conv, 1.0));
+            }
+            inputs = stage.channels;
+        }
+        let stem = ConvNorm::new(&(path / "stem"), ConvConfig::new(3, config.stem, 3, 2), 1.0);
+        Self { stem, stages, laterals, config: config.clone() }
+    }
+
+    /// Channels at strides 4 and 8.
+    pub fn widths(&self) -> [i64; 2] {
+        [self.config.stages[0].channels, self.config.stages[1].channels]
+    }
+
+    /// # Shapes
+    /// Normalised images `[B·N, 3, H, W]`.
+    pub fn forward(&self, images: &Tensor, train: bool) -> ImageFeatures {
+        let mut x = self.stem.forward(images, train);
+        let mut levels = vec![];
+        for stage in &self.stages {
+            for block in stage {
+                x = block.forward(&x, train);
+            }
+            levels.push(x.shallow_clone());
+        }
+        let mut top = x;
+        for (level, lateral) in levels[1..levels.len() - 1].iter().zip(&self.laterals).rev() {
+            let size = level.size();
+            let up = lateral.linear(&top, train).upsample_nearest2d([size[2], size[3]], None, None);
+            top = (level + up).relu_();
+        }
+        ImageFeatures { stride4: levels.swap_remove(0), stride8: top }
+    }
+}

@@ -1,0 +1,69 @@
+//! The bird's-eye-view network: a fine grid for the dense head, a coarse grid whose cells are the BEV tokens.
+//!
+//! B batch, C channels, (X, Y) the fine grid, (X/2, Y/2) the coarse one.
+
+use crate::backbone::{ConvNorm, ResidualBlock};
+use crate::config::BevConfig;
+use apprentice_nn::{ConvConfig, Init, Path};
+use tch::Tensor;
+
+/// The network after the lift.
+#[derive(Debug)]
+pub struct BevNet {
+    /// Heights and channels to the fine width; key `squeeze`.
+    pub squeeze: ConvNorm,
+    /// One learned vector per fine cell, `[1, width, X, Y]`; key `place`.
+    pub place: Tensor,
+    /// Keys `fine.I`.
+    pub fine: Vec<ResidualBlock>,
+    /// To the coarse grid; key `down`.
+    pub down: ConvNorm,
+    /// Keys `coarse.I`.
+    pub coarse: Vec<ResidualBlock>,
+    /// Back to the fine grid; key `up`.
+    pub up: ConvNorm,
+}
+
+/// Both grids.
+#[derive(Debug)]
+pub struct BevFeatures {
+    /// `[B, bev.width, X, Y]`.
+    pub fine: Tensor,
+    /// `[B, width, X/2, Y/2]`.
+    pub coarse: Tensor,
+}
+
+impl BevNet {
+    /// `inputs` channels come from the lift (or from a raster); tokens get `width` channels.
+    pub fn new(path: &Path, config: &BevConfig, inputs: i64, width: i64) -> Self {
+        let fine = config.width;
+        let [rows, columns] = config.cells();
+        let blocks = |name: &str, count: usize, width: i64| {
+            (0..count).map(|i| ResidualBlock::new(&(path / name / i), width, width, 1)).collect()
+        };
+        Self {
+            squeeze: ConvNorm::new(&(path / "squeeze"), ConvConfig::new(inputs, fine, 1, 1), 1.0),
+            place: path.param("place", &[1, fine, rows, columns], Init::Normal(0.02)),
+            fine: blocks("fine", config.blocks, fine),
+            down: ConvNorm::new(&(path / "down"), ConvConfig::new(fine, width, 3, 2), 1.0),
+            coarse: blocks("coarse", config.coarse_blocks, width),
+            up: ConvNorm::new(&(path / "up"), ConvConfig::new(width, fine, 1, 1), 0.5),
+        }
+    }
+
+    /// # Shapes
+    /// `[B, inputs, X, Y]`.
+    pub fn forward(&self, lifted: &Tensor, train: bool) -> BevFeatures {
+        let mut fine = (self.squeeze.linear(lifted, train) + &self.place).relu_();
+        for block in &self.fine {
+            fine = block.forward(&fine, train);
+        }
+        let mut coarse = self.down.forward(&fine, train);
+        for block in &self.coarse {
+            coarse = block.forward(&coarse, train);
+        }
+        let size = fine.size();
+        let up = self.up.linear(&coarse, train).upsample_nearest2d([size[2], size[3]], None, None);
+        BevFeatures { fine: (fine + up).relu_(), coarse }
+    }
+}

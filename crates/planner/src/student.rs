@@ -1,0 +1,319 @@
+//! The student: encoder (cameras → scene tokens → s), heads, planner; saved with its contract.
+//!
+//! B batch, N cameras, K tokens, C channels, L latent.
+
+use crate::backbone::Backbone;
+use crate::batch::{Inputs, RASTER_CHANNELS};
+use crate::bev::BevNet;
+use crate::config::{InputMode, StudentConfig};
+use crate::ego::EgoDecoder;
+use crate::error::PlannerError;
+use crate::heads::{
+    AgentDecoder, BEV_CLASSES, IMAGE_CHANNELS, LightHead, MapDecoder, Perception, PositionCode, token_positions,
+};
+use crate::lift::Lift;
+use crate::vae::{Draw, PlanOutput, VaePlanner};
+use apprentice_core::{Contract, Rig};
+use apprentice_nn::{Conv2d, ConvConfig, Init, Linear, Path, VarStore, read_tensors, write_tensors};
+use std::collections::BTreeMap;
+use tch::{Device, Tensor};
+
+/// Metadata field that holds the contract.
+pub const CONTRACT_FIELD: &str = "apprentice.contract";
+
+/// The structured view of one batch.
+#[derive(Debug)]
+pub struct SceneTokens {
+    /// `[B, X/2·Y/2, C]`.
+    pub bev: Tensor,
+    /// `[B, A, C]`.
+    pub agents: Tensor,
+    /// `[B, I, C]`.
+    pub map: Tensor,
+    /// `[B, 1, C]`.
+    pub ego: Tensor,
+    /// Front-camera tokens at stride 8, row by row, `[B, h·w, C]`.
+    pub front: Tensor,
+    /// `[B, 1, C]`.
+    pub light: Tensor,
+    /// The planning latent s, `[B, L]`.
+    pub latent: Tensor,
+    /// m/s, `[B]`.
+    pub speed: Tensor,
+    /// Metres, `[X/2·Y/2, 2]`.
+    pub bev_positions: Tensor,
+    /// Metres, `[A, 2]`.
+    pub agent_positions: Tensor,
+    /// Fine BEV grid, `[B, bev.width, X, Y]`.
+    pub bev_grid: Tensor,
+    /// Stride-8 features of all cameras, `[B·N, C8, h, w]`; `None` without cameras.
+    pub image_features: Option<Tensor>,
+    /// What the query heads said while the tokens were made.
+    queries: [Tensor; 6],
+}
+
+/// Cameras, speed and command to scene tokens and s. Student and teacher are built on it.
+#[derive(Debug)]
+pub struct Encoder {
+    /// Key `backbone`; absent where no camera is looked at.
+    pub backbone: Option<Backbone>,
+    /// The constant lift.
+    pub lift: Lift,
+    /// Key `bev`.
+    pub bev: BevNet,
+    /// Key `position`.
+    pub position: PositionCode,
+    /// Key `bev_head`.
+    pub bev_head: Conv2d,
+    /// Key `image_head`.
+    pub image_head: Option<Conv2d>,
+    /// Key `agents`.
+    pub agents: AgentDecoder,
+    /// Key `map`.
+    pub map: MapDecoder,
+    /// Key `light`.
+    pub light: LightHead,
+    /// From stride-8 features to tokens; key `front`.
+    pub front: Linear,
+    /// One per front-camera cell, `[1, h·w, C]`; key `front_place`.
+    pub front_place: Tensor,
+    /// One per kind of token (bev, agent, map, front, light), `[5, C]`; key `kind`.
+    pub kind: Tensor,
+    /// Key `ego`.
+    pub ego: EgoDecoder,
+    /// Settings.
+    pub config: StudentConfig,
+    /// The cameras.
+    pub rig: Rig,
+    bev_positions: Tensor,
+}
+
+impl Encoder {
+    /// Build under `path`.
+    ///
+    /// # Errors
+    /// [`PlannerError::Config`].
+    pub fn new(path: &Path, config: &StudentConfig) -> Result<Self, PlannerError> {
+        config.check()?;
+        let rig = config.preprocessing().rig;
+        let c = config.width;
+        let [w4, w8] = [config.backbone.stages[0].channels, config.backbone.stages[1].channels];
+        let cameras = config.inputs == InputMode::Cameras;
+        let lifted = match config.inputs {
+            InputMode::VisibleLabels => RASTER_CHANNELS,
+            _ => w8 * config.bev.heights_m.len() as i64,
+        };
+        let cells = (config.backbone.image_width / 8 * (config.backbone.image_height / 8)) as i64;
+        let head = |name: &str, inputs: i64, outputs: i64, bias: f64| {
+            let conv = ConvConfig::new(inputs, outputs, 1, 1).with_bias();
+            Conv2d::with_init(&(path / name), conv, Init::Normal(0.01), bias)
+        };
+        Ok(Self {
+            backbone: cameras.then(|| Backbone::new(&(path / "backbone"), &config.backbone)),
+            lift: Lift::new(&config.bev, &rig, path.device()),
+            bev: BevNet::new(&(path / "bev"), &config.bev, lifted, c),
+            position: PositionCode::new(&(path / "position"), c),
+            bev_head: head("bev_head", config.bev.width, BEV_CLASSES.len() as i64, -2.0),
+            image_head: cameras.then(|| head("image_head", w8, IMAGE_CHANNELS, -1.0)),
+            agents: AgentDecoder::new(&(path / "agents"), config),
+            map: MapDecoder::new(&(path / "map"), config),
+            light: LightHead::new(&(path / "light"), w4, c),
+            front: Linear::new(&(path / "front"), w8, c),
+            front_place: path.param("front_place", &[1, cells, c], Init::Normal(0.1)),
+            kind: path.param("kind", &[5, c], Init::Normal(0.1)),
+            ego: EgoDecoder::new(&(path / "ego"), config),
+            bev_positions: token_positions(config, path.device()),
+            config: config.clone(),
+            rig,
+        })
+    }
+
+    /// All tokens and s. `train` switches batch normalisation.
+    pub fn encode(&self, inputs: &Inputs, train: bool) -> SceneTokens {
+        let batch = inputs.speed.size()[0];
+        let cameras = self.rig.cameras.len() as i64;
+        let c = self.config.width;
+        let options = (inputs.speed.kind(), inputs.speed.device());
+        let features = self.backbone.as_ref().map(|b| b.forward(&inputs.images.flatten(0, 1), train));
+        let grids = match (&features, &inputs.raster) {
+            (Some(f), _) => self.bev.forward(&self.lift.forward(&f.stride8, cameras), train),
+            (None, Some(raster)) if self.config.inputs == InputMode::VisibleLabels => self.bev.forward(raster, train),
+            _ => {
+                let [rows, columns] = self.config.bev.cells();
+                let channels = self.bev.squeeze.conv.config.inputs;
+                self.bev.forward(&Tensor::zeros([batch, channels, rows, columns], options), train)
+            }
+        };
+        let place = |x: &Tensor, codes: &Tensor| x + codes;
+        let bev = grids.coarse.flatten(2, 3).transpose(1, 2).contiguous();
+        let bev_keys = place(&bev, &self.position.forward(&self.bev_positions));
+
+        let agent_codes = self.position.forward(&self.agents.references);
+        let agents = self.agents.tokens(&grids.coarse, &bev_keys, &bev, &agent_codes);
+        let [agent_logits, boxes, motion, motion_logits] = self.agents.heads(&agents);
+        let map_codes = self.position.forward(&self.map.reference_m());
+        let [map_logits, map_points, map] = self.map.heads(&self.map.tokens(&bev_keys, &bev, &map_codes));
+
+        let (front, light) = match &features {
+            Some(f) => {
+                let first = |t: &Tensor| t.unflatten(0, [batch, cameras]).select(1, 0);
+                let front = self.front.forward(&first(&f.stride8).flatten(2, 3).transpose(1, 2));
+                (front, self.light.token(&first(&f.stride4), train))
+            }
+            None => {
+                let cells = self.front_place.size()[1];
+                let light = match &inputs.light {
+                    Some(light) if self.config.inputs == InputMode::VisibleLabels => {
+                        light.constant_pad_nd([0, c - light.size()[1]])
+                    }
+                    _ => Tensor::zeros([batch, c], options),
+                };
+                (Tensor::zeros([batch, cells, c], options), light)
+            }
+        };
+        let light = light.unsqueeze(1);
+
+        // The query positions that attention and the teacher see are where the heads put them, without gradient.
+        let agent_places = boxes.detach().narrow(2, 0, 2);
+        let map_places = map_points.detach().mean_dim(2, false, options.0);
+        let kinds: Vec<_> = (0..5).map(|i| self.kind.get(i)).collect();
+        let keys = Tensor::cat(
+            &[
+                &bev_keys + &kinds[0],
+                &agents + self.position.forward(&agent_places) + &kinds[1],
+                &map + self.position.forward(&map_places) + &kinds[2],
+                &front + &self.front_place + &kinds[3],
+                &light + &kinds[4],
+            ],
+            1,
+        );
+        let memory = Tensor::cat(&[&bev, &agents, &map, &front, &light], 1);
+        let state = self.ego.state(&inputs.speed, &inputs.command);
+        let (ego, latent) = self.ego.forward(&state, &light.squeeze_dim(1), (&keys, &memory), &grids.coarse, train);
+        SceneTokens {
+            bev,
+            agents,
+            map,
+            ego,
+            front,
+            light,
+            latent,
+            speed: inputs.speed.shallow_clone(),
+            bev_positions: self.bev_positions.shallow_clone(),
+            agent_positions: self.agents.references.shallow_clone(),
+            bev_grid: grids.fine,
+            image_features: features.map(|f| f.stride8),
+            queries: [agent_logits, boxes, motion, motion_logits, map_logits, map_points],
+        }
+    }
+
+    /// What the perception heads say about encoded tokens.
+    pub fn heads(&self, scene: &SceneTokens) -> Perception {
+        let cameras = self.rig.cameras.len() as i64;
+        let image = self.image_head.as_ref().zip(scene.image_features.as_ref()).map(|(head, features)| {
+            let batch = features.size()[0] / cameras;
+            head.forward(features).unflatten(0, [batch, cameras])
+        });
+        let [agent_logits, boxes, motion, motion_logits, map_logits, map_points] =
+            std::array::from_fn(|i| scene.queries[i].shallow_clone());
+        Perception {
+            bev: self.bev_head.forward(&scene.bev_grid),
+            image,
+            agent_logits,
+            boxes,
+            motion,
+            motion_logits,
+            map_logits,
+            map_points,
+            light_logits: self.light.class.forward(&scene.light.squeeze_dim(1)),
+        }
+    }
+}
+
+/// Encoder and planner with their weights.
+#[derive(Debug)]
+pub struct Student {
+    /// All variables: keys `encoder.…` and `planner.…`.
+    pub vs: VarStore,
+    /// Key `encoder`.
+    pub encoder: Encoder,
+    /// Key `planner`.
+    pub planner: VaePlanner,
+    /// Settings.
+    pub config: StudentConfig,
+}
+
+impl Student {
+    /// A fresh student whose weights depend on `config` and `seed` alone.
+    ///
+    /// # Errors
+    /// [`PlannerError::Config`].
+    pub fn new(config: &StudentConfig, seed: u64, device: Device) -> Result<Self, PlannerError> {
+        let vs = VarStore::new(device, seed);
+        let encoder = Encoder::new(&(vs.root() / "encoder"), config)?;
+        let planner = VaePlanner::new(&(vs.root() / "planner"), &config.planner);
+        Ok(Self { vs, encoder, planner, config: config.clone() })
+    }
+
+    /// See [`Encoder::encode`].
+    pub fn encode(&self, inputs: &Inputs, train: bool) -> SceneTokens {
+        self.encoder.encode(inputs, train)
+    }
+
+    /// See [`Encoder::heads`].
+    pub fn heads(&self, scene: &SceneTokens) -> Perception {
+        self.encoder.heads(scene)
+    }
+
+    /// The plan of encoded tokens.
+    pub fn decode(&self, scene: &SceneTokens, draw: Draw<'_>) -> PlanOutput {
+        self.planner.forward(&scene.latent, &scene.speed, draw)
+    }
+
+    /// The contract of this student under today's conventions.
+    pub fn contract(&self, recipe: &str, training: serde_json::Value, data_hash: &str) -> Contract {
+        let model = serde_json::to_value(&self.config).expect("a configuration is plain data");
+        Contract::new("student", self.config.preprocessing(), recipe, model, training, data_hash)
+    }
+
+    /// Write weights and contract.
+    ///
+    /// # Errors
+    /// [`PlannerError::Weights`].
+    pub fn save(&self, path: &std::path::Path, contract: &Contract) -> Result<(), PlannerError> {
+        let metadata = BTreeMap::from([(CONTRACT_FIELD.to_string(), contract.to_json())]);
+        Ok(write_tensors(path, &self.vs.tensors(), &metadata)?)
+    }
+
+    /// Read a student. Strict: contract, configuration, keys and shapes must all be honoured.
+    ///
+    /// # Errors
+    /// Any of this room's errors, each naming the file and the field.
+    pub fn load(path: &std::path::Path, device: Device) -> Result<(Self, Contract), PlannerError> {
+        let file = read_tensors(path)?;
+        let wrong = |source| PlannerError::Contract { path: path.into(), source };
+        let contract = Contract::parse(file.field(CONTRACT_FIELD)?, "student").map_err(wrong)?;
+        let config = read_config(&contract).map_err(wrong)?;
+        let student = Self::new(&config, 0, device)?;
+        student.vs.load(&file)?;
+        Ok((student, contract))
+    }
+}
+
+/// The configuration inside a contract, checked against the contract's preprocessing.
+///
+/// # Errors
+/// [`apprentice_core::contract::ContractError`] names the field.
+pub fn read_config(contract: &Contract) -> Result<StudentConfig, apprentice_core::contract::ContractError> {
+    use apprentice_core::contract::ContractError;
+    let config: StudentConfig = serde_json::from_value(contract.model.clone())?;
+    let mine = config.preprocessing();
+    if mine != contract.preprocessing {
+        return Err(ContractError::Mismatch {
+            field: "preprocessing",
+            expected: serde_json::to_string(&mine).expect("plain data"),
+            found: serde_json::to_string(&contract.preprocessing).expect("plain data"),
+        });
+    }
+    Ok(config)
+}
