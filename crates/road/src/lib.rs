@@ -6,6 +6,7 @@
 //! CARLA's y is minus ours). The reader is the crate `xodr`; nothing outside [`mod@network`]'s import knows it.
 
 pub mod error;
+mod holes;
 mod import;
 mod index;
 pub mod lane;

@@ -112,7 +112,8 @@ impl RoadNetwork {
             LaneKind::Bidirectional | LaneKind::Parking | LaneKind::Biking => LaneKind::Driving,
             other => other,
         };
-        let surfaces = ribbons(self, |kind| Some(merged(kind))).into_iter().map(decimate).collect();
+        let mut surfaces: Vec<Strip> = ribbons(self, |kind| Some(merged(kind))).into_iter().map(decimate).collect();
+        surfaces.extend(self.junctions.iter().flat_map(|j| crate::holes::fill(self, j)));
         let paint = self
             .paint
             .iter()
@@ -183,7 +184,7 @@ fn decimate(ribbon: Ribbon) -> Strip {
     }
     Strip {
         kind: ribbon.kind,
-        junction: ribbon.junction,
+        junction: ribbon.junction.is_some(),
         left: keep.iter().map(|&k| l[k]).collect(),
         right: keep.iter().map(|&k| r[k]).collect(),
     }

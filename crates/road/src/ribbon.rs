@@ -13,7 +13,7 @@ const BANK_RAD: f64 = 0.01;
 /// A band of surface along a road, in the direction of the reference line.
 pub(crate) struct Ribbon {
     pub kind: LaneKind,
-    pub junction: bool,
+    pub junction: Option<usize>,
     pub left: Vec<DVec3>,
     /// Of the same length as `left`.
     pub right: Vec<DVec3>,
@@ -42,9 +42,7 @@ pub(crate) fn ribbons(net: &RoadNetwork, class: impl Fn(LaneKind) -> Option<Lane
             let joins = band.last().is_some_and(|last| {
                 class(last.kind).is_some()
                     && class(last.kind) == class(lane.kind)
-                    && [0.05, 0.5, 0.95]
-                        .iter()
-                        .all(|&t| (edge(last, t, true) - edge(lane, t, false)).length() < TOUCH_M)
+                    && [0.05, 0.5, 0.95].iter().all(|&t| touches(edge(last, t, true), lane))
                     && bank(last).min(bank(lane)) + BANK_RAD > bank(last).max(bank(lane))
             });
             if !joins {
@@ -56,6 +54,13 @@ pub(crate) fn ribbons(net: &RoadNetwork, class: impl Fn(LaneKind) -> Option<Lane
         out.extend(finish(&band, &class));
     }
     out
+}
+
+/// Whether a point lies on one of a lane's edges (lanes of one section differ in length on bends, so places
+/// cannot be paired by fraction).
+fn touches(p: DVec3, lane: &Lane) -> bool {
+    let (s_m, lateral_m) = lane.project(p.truncate());
+    (lateral_m.abs() - lane.at(s_m).width_m / 2.0).abs() < TOUCH_M
 }
 
 /// Cross-slope in the road's direction.
@@ -75,7 +80,7 @@ fn finish(band: &[&Lane], class: &impl Fn(LaneKind) -> Option<LaneKind>) -> Opti
     let widest = left.iter().zip(&right).map(|(l, r)| (*l - *r).length()).fold(0.0, f64::max);
     (widest > 0.02).then(|| Ribbon {
         kind,
-        junction: first.junction.is_some(),
+        junction: first.junction,
         left,
         right,
         lanes: band.iter().map(|l| l.id).collect(),

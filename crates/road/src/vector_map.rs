@@ -98,18 +98,25 @@ pub(crate) struct VectorMap {
     stop_lines: Layer,
 }
 
-/// Points of an edge closer than this to the inside of another lane are inside the carriageway.
-const COVERED_M: f64 = 0.3;
+/// An edge with a lane this close beyond it is inside the carriageway.
+const BESIDE_M: f64 = 0.4;
 /// Ends closer than this are one line.
 const STITCH_M: f64 = 0.4;
 /// Leftovers shorter than this are dropped.
 const SHORTEST_M: f64 = 1.5;
+/// Closed boundaries shorter than this are dropped.
+const SMALLEST_RING_M: f64 = 40.0;
 
 impl VectorMap {
     fn new(net: &RoadNetwork) -> Self {
         let thin = |lines: Vec<Vec<DVec3>>| -> Vec<Vec<DVec3>> {
             let stitched = stitch(lines.into_iter().filter(|l| l.len() >= 2).collect(), STITCH_M);
-            let long = |l: &&Vec<DVec3>| l.windows(2).map(|w| (w[1] - w[0]).length()).sum::<f64>() >= SHORTEST_M;
+            let long = |l: &&Vec<DVec3>| {
+                let length: f64 = l.windows(2).map(|w| (w[1] - w[0]).length()).sum();
+                // Small rings are gaps between the lanes of a junction, not edges.
+                let ring = (l[l.len() - 1] - l[0]).length() < 1.0 && length < SMALLEST_RING_M;
+                length >= SHORTEST_M && !ring
+            };
             stitched.iter().filter(long).map(|l| simplify(l, 0.03, 12.0)).collect()
         };
         let dividers = net.paint.iter().filter(|p| p.divider).map(|p| p.points.clone()).collect();
@@ -138,12 +145,23 @@ impl VectorMap {
 
 /// Edges of the union of all carriageway lanes.
 fn boundaries(net: &RoadNetwork) -> Vec<Vec<DVec3>> {
+    let gaps: Vec<_> = net.junctions.iter().map(|j| crate::holes::fill(net, j)).collect();
+    let in_gap = |junction: Option<usize>, p: DVec3| {
+        // The filling's strips are rectangles along the axes.
+        let strips = junction.map_or(&[][..], |j| &gaps[j]);
+        strips.iter().any(|g| {
+            let (lo, hi) = (g.right[0].min(g.left[1]), g.right[0].max(g.left[1]));
+            p.x > lo.x && p.x < hi.x && p.y > lo.y && p.y < hi.y
+        })
+    };
     let mut out = Vec::new();
     for ribbon in ribbons(net, |kind| kind.is_carriageway().then_some(LaneKind::Driving)) {
-        for side in [&ribbon.left, &ribbon.right] {
+        for (side, other) in [(&ribbon.left, &ribbon.right), (&ribbon.right, &ribbon.left)] {
             let mut current = Vec::new();
-            for &p in side {
-                if covered(net, p, &ribbon.lanes) {
+            for (&p, &across) in side.iter().zip(other) {
+                // Just outside the edge: is there another lane?
+                let outside = p + (p - across).normalize_or_zero() * BESIDE_M;
+                if covered(net, outside, &ribbon.lanes) || in_gap(ribbon.junction, outside) {
                     out.push(std::mem::take(&mut current));
                 } else {
                     current.push(p);
@@ -163,7 +181,7 @@ fn covered(net: &RoadNetwork, p: DVec3, own: &[usize]) -> bool {
             return false;
         }
         let at = lane.at(found.s_m);
-        let inside = found.lateral_m.abs() < at.width_m / 2.0 - COVERED_M && (at.position.z - p.z).abs() < 2.0;
+        let inside = found.lateral_m.abs() < at.width_m / 2.0 && (at.position.z - p.z).abs() < 2.0;
         // Beyond a lane's end the projection is the end itself: that is not inside.
         inside && (at.position - p).truncate().dot(DVec2::from_angle(at.yaw_rad)).abs() < 0.05
     })

@@ -78,7 +78,8 @@ fn boundaries_enclose_lanes_and_queries_are_fast() {
             for (count, layer) in counts.iter_mut().zip(&layers) {
                 *count += layer.len();
             }
-            empty += usize::from(layers[0].is_empty());
+            // A motorway of four lanes each way is wider than the label window.
+            empty += usize::from(net.boundaries_near(&MapWindow { y_m: (-25.0, 25.0), ..w }).is_empty());
             assert!(!layers[2].is_empty());
         }
         let per_query = start.elapsed() / lanes.len() as u32;

@@ -271,7 +271,8 @@ pub(super) fn junction(plan: &mut Plan, mut arms: Vec<Arm>, center: DVec2, contr
                 } else if turn(b) < -0.9 {
                     (k == last).then_some(top)
                 } else {
-                    Some(k.min(top))
+                    // The right edge leads on: surplus lanes open or merge on the left.
+                    Some((k + top).saturating_sub(last).min(top))
                 };
                 let Some(target) = target else { continue };
                 let (exit_inner, to_lane) = arms[b].outgoing[target];
