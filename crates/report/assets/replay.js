@@ -111,7 +111,8 @@
       g.beginPath(); g.arc(x, y, 0.85, 0, 7); g.fill(); g.strokeStyle = "rgba(0,0,0,.55)"; g.lineWidth = 0.15; g.stroke();
     }
     for (const [, cls, x, y, a, l, wd, , flags] of f.a) {
-      box(g, x, y, a, Math.max(l, 0.6), Math.max(wd, 0.6));
+      if (!vehicles.has(cls)) { g.fillStyle = people.has(cls) ? ink.c4 : ink.c6; g.globalAlpha = 0.28; g.beginPath(); g.arc(x, y, 1.1, 0, 7); g.fill(); g.globalAlpha = 1; }
+      box(g, x, y, a, Math.max(l, 0.7), Math.max(wd, 0.7));
       g.fillStyle = vehicles.has(cls) ? ink.c1 : people.has(cls) ? ink.c4 : ink.c6;
       g.fill();
       g.lineWidth = flags & 2 ? 0.3 : 0.12; g.strokeStyle = flags & 2 ? ink.ink : "rgba(0,0,0,.5)"; g.stroke();

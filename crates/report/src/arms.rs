@@ -75,7 +75,7 @@ pub fn arms_table(arms: &[Arm]) -> Table {
     table.groups.push((String::new(), 1));
     for name in &protocols {
         table.groups.push((name.clone(), 3));
-        table.columns.extend([right("L2 at 1/2/3 s, m"), right("L2 up to 1/2/3 s, m"), right("coll. up to, %")]);
+        table.columns.extend([right("L2 at 1/2/3 s, m"), right("L2 up to 1/2/3 s, m"), right("coll. up to t, %")]);
     }
     if closed {
         table.groups.push(("closed loop".into(), 3));

@@ -98,10 +98,12 @@ impl Report {
         }
         if !self.arms.is_empty() {
             section(&mut body, "All drivers", &table_html(&arms_table(&self.arms)));
+        }
+        self.gates_html(&mut body);
+        if !self.arms.is_empty() {
             self.intervals(&mut body);
             self.heat(&mut body);
         }
-        self.gates_html(&mut body);
         self.comparisons_html(&mut body);
         if !self.panels.is_empty() {
             body += "<div class=\"grid2\">";
@@ -146,19 +148,25 @@ impl Report {
         Ok(apprentice_store::write_atomic(path, self.html()?.as_bytes())?)
     }
 
-    /// Dots with their intervals: L2 under each protocol, gap, driving score.
+    /// Drivers that have a result under the first protocol, whose figures are shown in detail.
+    fn first_protocol(&self) -> Option<(String, Vec<(&str, &PlanningResult)>)> {
+        let name = protocols(&self.arms).into_iter().next()?;
+        let results = self.arms.iter().filter_map(|a| Some((a.name.as_str(), a.under(&name)?))).collect();
+        Some((name, results))
+    }
+
+    /// Dots with their intervals: L2, collisions and gap under the first protocol, driving score.
     fn intervals(&self, body: &mut String) {
         let mut plots = Vec::new();
-        for protocol in protocols(&self.arms) {
-            let results: Vec<(&str, &PlanningResult)> =
-                self.arms.iter().filter_map(|a| Some((a.name.as_str(), a.under(&protocol)?))).collect();
-            let mut plot = |title: &str, label: &str, digits: usize, value: fn(&Group) -> Estimate| {
+        if let Some((protocol, results)) = self.first_protocol() {
+            let mut plot = |title: &str, label: &str, digits: usize, factor: f64, value: fn(&Group) -> Estimate| {
                 let rows: Vec<Whisker<'_>> =
-                    results.iter().map(|(name, r)| whisker(name, value(&r.all), 1.0)).collect();
+                    results.iter().map(|(name, r)| whisker(name, value(&r.all), factor)).collect();
                 plots.push((format!("{title} · {protocol}"), whiskers(&rows, label, digits)));
             };
-            plot("L2, mean of 1, 2, 3 s averaged up to t", "metres, lower is better", 3, |g| g.l2_mean);
-            plot("Least gap to anything over 3 s", "metres, higher is better", 2, |g| g.min_gap_m);
+            plot("L2 up to t, mean of 1, 2, 3 s", "metres, lower is better", 3, 1.0, |g| g.l2_mean);
+            plot("Plans that hit something", "percent, lower is better", 1, 100.0, |g| g.collision_any);
+            plot("Least gap over 3 s", "metres, higher is better", 2, 1.0, |g| g.min_gap_m);
         }
         let driven: Vec<Whisker<'_>> =
             self.arms.iter().filter_map(|a| Some(whisker(&a.name, a.driving.as_ref()?.driving_score, 1.0))).collect();
@@ -174,9 +182,7 @@ impl Report {
 
     /// Drivers against tiers and families, cells shaded by error.
     fn heat(&self, body: &mut String) {
-        for protocol in protocols(&self.arms) {
-            let results: Vec<(&str, &PlanningResult)> =
-                self.arms.iter().filter_map(|a| Some((a.name.as_str(), a.under(&protocol)?))).collect();
+        if let Some((protocol, results)) = self.first_protocol() {
             type Pick = fn(&PlanningResult) -> &Vec<Group>;
             for (what, groups) in [("tier", (|r| &r.tiers) as Pick), ("family", (|r| &r.families) as Pick)] {
                 let html = heat_table(&results, groups);

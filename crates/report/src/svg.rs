@@ -40,6 +40,22 @@ fn ticks(low: f64, high: f64, n: usize) -> Vec<f64> {
     (first..).map(|i| i as f64 * step).take_while(|t| *t <= high + step * 1e-9).collect()
 }
 
+/// Logarithms of 1, 2 and 5 times powers of ten (powers alone where there are many) between two logarithms.
+fn log_ticks(low: f64, high: f64) -> Vec<f64> {
+    let steps: &[f64] = if high - low > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let decades = low.floor() as i32..=high.ceil() as i32;
+    let marks: Vec<f64> = decades
+        .flat_map(|decade| steps.iter().map(move |s| s.log10() + f64::from(decade)))
+        .filter(|t| (low..=high).contains(t))
+        .collect();
+    // Less than an octave holds too few of them.
+    if marks.len() < 2 {
+        let values = ticks(10_f64.powf(low), 10_f64.powf(high), 4);
+        return values.into_iter().filter(|v| *v > 0.0).map(f64::log10).collect();
+    }
+    marks
+}
+
 /// One line of a plot.
 pub(crate) struct Series<'a> {
     pub name: &'a str,
@@ -91,7 +107,7 @@ pub(crate) fn lines(series: &[Series<'_>], x_label: &str, y_label: &str, log_y: 
     let py = |y: f64| SIZE[1] - MARGIN[2] - (y - y0) / (y1 - y0) * (SIZE[1] - MARGIN[0] - MARGIN[2]);
     let mut svg =
         format!("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", SIZE[0], SIZE[1], escape(y_label));
-    for t in ticks(y0, y1, 5) {
+    for t in if log_y { log_ticks(y0, y1) } else { ticks(y0, y1, 5) } {
         let label = tick(if log_y { 10_f64.powf(t) } else { t });
         let y = py(t);
         let _ = write!(
@@ -171,7 +187,8 @@ pub(crate) fn whiskers(rows: &[Whisker<'_>], x_label: &str, digits: usize) -> St
     if rows.is_empty() || !(low.is_finite() && high.is_finite()) {
         return String::new();
     }
-    let pad = ((high - low) * 0.08).max(1e-6);
+    let least = 0.5 * 10_f64.powi(1 - digits as i32);
+    let pad = ((high - low) * 0.08).max(high.abs() * 0.02).max(least);
     let (x0, x1) = (if low >= 0.0 { (low - pad).max(0.0) } else { low - pad }, high + pad);
     let px = |x: f64| LEFT + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT);
     let height = ROW * rows.len() as f64 + 34.0;
@@ -238,6 +255,11 @@ mod tests {
         assert_eq!(ticks(0.0, 10.0, 5), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(ticks(0.13, 0.52, 4), [0.2, 0.30000000000000004, 0.4, 0.5]);
         assert_eq!(ticks(3.0, 3.0, 5), [3.0]);
+        assert_eq!(
+            log_ticks(-0.5, 0.8).into_iter().map(|t| tick(10_f64.powf(t))).collect::<Vec<_>>(),
+            ["0.5", "1", "2", "5"]
+        );
+        assert!(log_ticks(0.31, 0.35).len() >= 3);
     }
 
     #[test]
