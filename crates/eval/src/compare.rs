@@ -24,10 +24,13 @@ pub struct Difference {
     pub min_gap_m: Estimate,
 }
 
+/// Name and version of the document.
+pub const SCHEMA: &str = "apprentice.comparison/1";
+
 /// The document of `apprentice compare`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// `apprentice.comparison/1`.
+    /// [`SCHEMA`].
     pub schema: String,
     /// Name of the protocol both were judged under.
     pub protocol: String,
@@ -68,7 +71,7 @@ pub fn compare(first: &PlanningResult, second: &PlanningResult) -> Result<Compar
         by_tier.entry((tier_rank(&a.tier), &a.tier)).or_default().push((a, b));
     }
     Ok(Comparison {
-        schema: "apprentice.comparison/1".into(),
+        schema: SCHEMA.into(),
         protocol: first.protocol.name.clone(),
         first: first.subject.driver.clone(),
         second: second.subject.driver.clone(),

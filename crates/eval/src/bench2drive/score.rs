@@ -7,9 +7,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Name and version of the document.
+pub const SCHEMA: &str = "apprentice.bench2drive-score/1";
+
 /// The score of one result file. Serialises to the document of `apprentice score bench2drive --json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
+    /// [`SCHEMA`].
+    pub schema: String,
     /// The file.
     pub file: String,
     /// Percent, over `routes`.
@@ -82,6 +87,7 @@ pub fn score(
     }
     infractions_per_route.values_mut().for_each(|count| *count /= records.len() as f64);
     Ok(Score {
+        schema: SCHEMA.into(),
         file: file.into(),
         driving_score: total / routes as f64,
         successes,
