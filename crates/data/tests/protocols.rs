@@ -1,0 +1,82 @@
+//! The same plans on the same real scenes under three protocols: other figures, each under its own name.
+#![allow(clippy::unwrap_used)]
+
+use apprentice_core::Trajectory;
+use apprentice_data::scenarionet::read_dir;
+use apprentice_eval::{PlanningResult, Protocol, Start, Subject, evaluate};
+use std::path::PathBuf;
+
+fn starts() -> Option<Vec<Start>> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let root = std::env::var_os("APPRENTICE_SHARED_DATA").map_or(beside, PathBuf::from);
+    let dir = root.join("nuscenes_mini_scenarionet");
+    if !dir.is_dir() {
+        eprintln!("SKIPPED: no real data at {}", dir.display());
+        return None;
+    }
+    let moments = read_dir(&dir).unwrap().into_iter().flat_map(|scene| scene.moments);
+    Some(
+        moments
+            .map(|m| Start { previous_in_ego: m.previous_in_ego, tier: String::new(), ..Start::from_sample(&m.sample) })
+            .collect(),
+    )
+}
+
+fn judged(protocol: &str, starts: &[Start], plan: impl Fn(&Start) -> Trajectory) -> PlanningResult {
+    let plans: Vec<Trajectory> = starts.iter().map(plan).collect();
+    let subject = Subject { driver: "test".into(), data: "scenarionet".into(), ..Default::default() };
+    evaluate(&Protocol::named(protocol).unwrap(), "nuscenes", subject, starts, &plans).unwrap()
+}
+
+fn close(a: [f64; 3], b: [f64; 3]) -> bool {
+    a.iter().zip(b).all(|(x, y)| (x - y).abs() < 2e-3)
+}
+
+#[test]
+fn constant_velocity_under_valid_starts_has_its_known_figures() {
+    let Some(starts) = starts() else { return };
+    let r = judged("valid-starts", &starts, Start::constant_velocity);
+    assert_eq!((r.starts, r.starts + r.left_out), (233, 282));
+    assert!(close(r.l2_at_t, [0.3618, 1.1328, 2.2515]), "{:?}", r.l2_at_t);
+    assert!(close(r.l2_avg_to_t, [0.2458, 0.5808, 1.0378]), "{:?}", r.l2_avg_to_t);
+    assert_eq!(r.all.worlds, 7);
+    assert!(r.tiers.is_empty() && r.families.len() == 3);
+    eprintln!(
+        "valid-starts: at t {:?}, up to t {:?}, excluded {}",
+        r.collision_at_t, r.collision_avg_to_t, r.all.excluded_steps
+    );
+}
+
+#[test]
+fn protocols_disagree_about_the_same_plans() {
+    let Some(starts) = starts() else { return };
+    let valid = judged("valid-starts", &starts, Start::constant_velocity);
+    let grid = judged("vad-grid", &starts, Start::constant_velocity);
+    let masked = judged("uniad-masked", &starts, Start::constant_velocity);
+    for r in [&valid, &grid, &masked] {
+        eprintln!(
+            "{}: {} starts, {:?} {:?} {:?} {:?}, excluded {}",
+            r.protocol.name,
+            r.starts,
+            r.l2_at_t,
+            r.l2_avg_to_t,
+            r.collision_at_t,
+            r.collision_avg_to_t,
+            r.all.excluded_steps
+        );
+    }
+    assert_eq!(valid.l2_at_t, grid.l2_at_t);
+    // Steps without a recorded future count zero there: lower, and not better.
+    assert_eq!(masked.starts, 282);
+    assert!(masked.l2_at_t[2] < 0.9 * valid.l2_at_t[2], "{:?}", masked.l2_at_t);
+}
+
+#[test]
+fn the_recorded_drive_itself_has_no_error_and_no_counted_collision() {
+    let Some(starts) = starts() else { return };
+    for name in Protocol::names() {
+        let r = judged(name, &starts, |s| s.future);
+        assert_eq!((r.l2_at_t, r.l2_avg_to_t), ([0.0; 3], [0.0; 3]), "{name}");
+        assert_eq!((r.collision_at_t, r.collision_avg_to_t), ([0.0; 3], [0.0; 3]), "{name}");
+    }
+}
