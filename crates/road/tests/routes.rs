@@ -76,6 +76,6 @@ fn bench2drive_routes_are_planned_through_every_waypoint() {
             }
         }
     }
-    assert!(problems.len() <= 2, "{problems:#?}");
+    assert!(problems.is_empty(), "{problems:#?}");
     assert_eq!(planned, 40);
 }

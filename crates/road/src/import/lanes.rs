@@ -42,14 +42,30 @@ fn kind_of(kind: xodr::LaneType) -> Option<LaneKind> {
     })
 }
 
-fn resample(lane: &xodr::Lane, forward: bool) -> Vec<LanePoint> {
-    let length = f64::from(lane.center.length());
+/// The reader's centre line. Where a `<laneOffset>` jumps at the end of a section (with the lane numbers jumping
+/// back, so that the road itself goes straight on), the reader's last point has the next section's offset: it is
+/// taken just before the end instead.
+fn center(source: &Source, lane: &xodr::Lane, from: &xodr::LaneProvenance) -> Option<xodr::Polyline> {
+    let end_s = *source.facts.sections.get(&from.road_id)?.get(from.section + 1)?;
+    let at = xodr::LanePosition { lane: lane.id, s: end_s - 1e-4, offset: 0.0 };
+    let end = source.net.lane_point(at)?;
+    let mut points = lane.center.points().to_vec();
+    let last = points.last_mut()?;
+    if last.distance_to(end) < 0.02 {
+        return None;
+    }
+    *last = end;
+    xodr::Polyline::try_new(points)
+}
+
+fn resample(lane: &xodr::Lane, center: &xodr::Polyline, forward: bool) -> Vec<LanePoint> {
+    let length = f64::from(center.length());
     let segments = (length.ceil() as usize).max(1);
     (0..=segments)
         .map(|k| {
             let s_m = length * k as f64 / segments as f64;
             let stored = (if forward { s_m } else { length - s_m }) as f32;
-            let pose = lane.center.pose_at(stored);
+            let pose = center.pose_at(stored);
             let heading = f64::from(pose.heading.y).atan2(f64::from(pose.heading.x));
             let bank = f64::from(lane.bank_at(stored));
             LanePoint {
@@ -84,7 +100,9 @@ pub(super) fn lanes(source: &Source) -> Result<(Vec<Lane>, Ids), RoadError> {
         let forward = original.direction != xodr::Direction::Backward;
         let speed = source.net.speed_limit_at(original.id, original.center.length() / 2.0);
         let id = lanes.len();
-        let points = resample(original, forward);
+        let mended = center(source, original, from);
+        let center = mended.as_ref().unwrap_or(&original.center);
+        let points = resample(original, center, forward);
         if points.iter().any(|p| !p.position.is_finite() || !p.yaw_rad.is_finite() || !p.width_m.is_finite()) {
             return Err(RoadError::Element {
                 file: source.file.into(),
@@ -101,7 +119,7 @@ pub(super) fn lanes(source: &Source) -> Result<(Vec<Lane>, Ids), RoadError> {
             kind,
             junction: None,
             points,
-            length_m: f64::from(original.center.length()),
+            length_m: f64::from(center.length()),
             successors: Vec::new(),
             predecessors: Vec::new(),
             left: None,

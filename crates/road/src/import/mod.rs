@@ -22,14 +22,21 @@ struct Source<'a> {
     provenance: &'a xodr::Provenance,
     /// Whether the map says anywhere which marks may be crossed; if not, their type decides.
     says_lane_change: bool,
+    facts: &'a validate::Facts,
 }
 
 /// Read a map. `file` is what errors call it.
 pub(crate) fn import(file: &str, xml: &str) -> Result<RoadNetwork, RoadError> {
     let xml = xml.trim_start_matches('\u{feff}');
-    let has_signals = validate::validate(file, xml)?;
+    let facts = validate::validate(file, xml)?;
     let (net, provenance) = read(file, xml)?;
-    let source = Source { file, net: &net, provenance: &provenance, says_lane_change: xml.contains("laneChange=") };
+    let source = Source {
+        file,
+        net: &net,
+        provenance: &provenance,
+        says_lane_change: xml.contains("laneChange="),
+        facts: &facts,
+    };
     let (mut lanes, ids) = lanes::lanes(&source)?;
     let index = SpatialIndex::new(&lanes);
     let mut junctions = junctions::junctions(&source, &mut lanes, &ids);
@@ -41,7 +48,7 @@ pub(crate) fn import(file: &str, xml: &str) -> Result<RoadNetwork, RoadError> {
     Ok(RoadNetwork {
         name: file.to_string(),
         lanes,
-        has_signals: has_signals && !signals.is_empty(),
+        has_signals: facts.has_signals && !signals.is_empty(),
         signals,
         junctions,
         crosswalks,

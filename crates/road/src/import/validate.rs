@@ -2,7 +2,7 @@
 
 use crate::error::RoadError;
 use roxmltree::{Document, Node};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Attributes that must be there and be finite numbers, by element.
 const NUMBERS: &[(&str, &[&str])] = &[
@@ -18,8 +18,16 @@ const NUMBERS: &[(&str, &[&str])] = &[
     ("spiral", &["curvStart", "curvEnd"]),
 ];
 
-/// Check the text; say whether it has any `<signal>`.
-pub(super) fn validate(file: &str, xml: &str) -> Result<bool, RoadError> {
+/// What the text says that the reader does not tell.
+pub(super) struct Facts {
+    /// Whether there is any `<signal>`.
+    pub has_signals: bool,
+    /// Where the lane sections of each road begin, and where the road ends.
+    pub sections: BTreeMap<String, Vec<f64>>,
+}
+
+/// Check the text.
+pub(super) fn validate(file: &str, xml: &str) -> Result<Facts, RoadError> {
     let options = roxmltree::ParsingOptions { allow_dtd: false, nodes_limit: 20_000_000, ..Default::default() };
     let document = Document::parse_with_options(xml, options)
         .map_err(|e| RoadError::Xml { file: file.into(), problem: e.to_string() })?;
@@ -70,8 +78,8 @@ pub(super) fn validate(file: &str, xml: &str) -> Result<bool, RoadError> {
             }
         }
     }
-    roads(&root, &bad)?;
-    Ok(has_signals)
+    let sections = roads(&root, &bad)?;
+    Ok(Facts { has_signals, sections })
 }
 
 fn children<'a, 'b>(node: &Node<'a, 'b>, name: &'static str) -> impl Iterator<Item = Node<'a, 'b>> {
@@ -79,14 +87,15 @@ fn children<'a, 'b>(node: &Node<'a, 'b>, name: &'static str) -> impl Iterator<It
 }
 
 /// Roads have geometry of their length, and links name roads and junctions that exist.
-fn roads(root: &Node, bad: &dyn Fn(Node, String) -> RoadError) -> Result<(), RoadError> {
+fn roads(root: &Node, bad: &dyn Fn(Node, String) -> RoadError) -> Result<BTreeMap<String, Vec<f64>>, RoadError> {
+    let mut sections = BTreeMap::new();
     let ids =
         |name: &'static str| -> BTreeSet<&str> { children(root, name).filter_map(|n| n.attribute("id")).collect() };
     let (roads, junctions) = (ids("road"), ids("junction"));
     for road in children(root, "road") {
-        if road.attribute("id").is_none() {
+        let Some(id) = road.attribute("id") else {
             return Err(bad(road, "the attribute id is missing".into()));
-        }
+        };
         let number = |node: &Node, name: &str| node.attribute(name).and_then(|t| t.trim().parse::<f64>().ok());
         let length = number(&road, "length").unwrap_or(0.0);
         let Some(plan) = children(&road, "planView").next() else {
@@ -96,9 +105,11 @@ fn roads(root: &Node, bad: &dyn Fn(Node, String) -> RoadError) -> Result<(), Roa
         if (covered - length).abs() > 1.0 + 0.01 * length {
             return Err(bad(road, format!("length={length} but its <planView> is {covered} m long")));
         }
-        if children(&road, "lanes").next().is_none() {
+        let Some(lanes) = children(&road, "lanes").next() else {
             return Err(bad(road, "it has no <lanes>".into()));
-        }
+        };
+        let starts = children(&lanes, "laneSection").filter_map(|l| number(&l, "s"));
+        sections.insert(id.to_string(), starts.chain([length]).collect());
         for link in children(&road, "link").flat_map(|l| l.children()).filter(|n| n.is_element()) {
             let Some(id) = link.attribute("elementId") else { continue };
             let known = match link.attribute("elementType") {
@@ -120,5 +131,5 @@ fn roads(root: &Node, bad: &dyn Fn(Node, String) -> RoadError) -> Result<(), Roa
             }
         }
     }
-    Ok(())
+    Ok(sections)
 }
