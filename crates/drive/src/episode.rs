@@ -187,7 +187,7 @@ pub(crate) fn drive(
         ticks: world.tick(),
         state_hash: format!("{:016x}", hasher.finish()),
         plans,
-        ms_per_plan: (plans > 0).then(|| plan_s * 1e3 / f64::from(plans)),
+        ms_per_plan: (plans > 0).then(|| (plan_s * 1e6 / f64::from(plans)).round() / 1e3),
         record: Some(record),
     };
     let replay = recorder.map(|r| r.finish(entry.record.as_ref().expect("it was driven")));

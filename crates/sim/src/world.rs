@@ -94,6 +94,7 @@ pub struct World {
     disturbance: EgoDisturbance,
     control: Control,
     contacts: Vec<Contact>,
+    struck: Vec<u32>,
     route_s_m: f64,
     route_lateral_m: f64,
     criteria: Criteria,
@@ -132,6 +133,7 @@ impl World {
             disturbance: EgoDisturbance::default(),
             control: Control::default(),
             contacts: Vec::new(),
+            struck: Vec::new(),
             route_s_m: 0.0,
             route_lateral_m: 0.0,
             criteria: Criteria::new(&net, route.clone()),
@@ -181,7 +183,7 @@ impl World {
         let others = self.actors.iter().map(|a| Bystander {
             id: a.state.id,
             kind: a.state.kind,
-            footprint: a.footprint(),
+            touches_ego: self.contacts.iter().any(|c| c.actor == a.state.id),
             speed_mps: a.speed_mps(),
             background: a.role == Role::Background,
         });
@@ -201,7 +203,9 @@ impl World {
         };
         let old = self.ego;
         let mut next = self.config.ego_model.step(&old, &disturbed);
-        if let Some(limit) = self.blocked_speed(&old, &next) {
+        let (limit, struck) = self.blocked_speed(&old, &next);
+        self.struck = struck;
+        if let Some(limit) = limit {
             next = EgoVehicle {
                 pose_in_world: old.pose_in_world,
                 speed_mps: next.speed_mps.min(limit),
@@ -226,10 +230,11 @@ impl World {
         self.ego = next;
     }
 
-    /// The speed left to the ego if its move would press it into something solid.
-    fn blocked_speed(&self, old: &EgoVehicle, next: &EgoVehicle) -> Option<f64> {
+    /// The speed left to the ego if its move would press it into something solid, and into whom.
+    fn blocked_speed(&self, old: &EgoVehicle, next: &EgoVehicle) -> (Option<f64>, Vec<u32>) {
         let (before, after) = (old.footprint(), next.footprint());
         let mut limit: Option<f64> = None;
+        let mut struck = Vec::new();
         for actor in &self.actors {
             let d = actor.pose().position() - after.center.position();
             if d.length_squared() > 144.0
@@ -243,9 +248,10 @@ impl World {
             if after.overlaps(&other) && (d.dot(after.center.forward()) > 0.0 || !before.overlaps(&other)) {
                 let along = actor.velocity().dot(after.center.forward()).max(0.0);
                 limit = Some(limit.map_or(along, |l: f64| l.min(along)));
+                struck.push(actor.state.id);
             }
         }
-        limit
+        (limit, struck)
     }
 
     fn note_contacts(&mut self) {
@@ -256,7 +262,7 @@ impl World {
                 apprentice_core::OrientedBox { length_m: ego.length_m + 0.04, width_m: ego.width_m + 0.04, ..ego };
             if actor.state.kind != ActorKind::Debris
                 && same_level(actor.state.ground_z_m, self.ego.ground_z_m)
-                && grown.overlaps(&actor.footprint())
+                && (self.struck.contains(&actor.state.id) || grown.overlaps(&actor.footprint()))
             {
                 self.contacts.push(Contact { actor: actor.state.id, kind: actor.state.kind });
             }

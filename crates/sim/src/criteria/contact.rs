@@ -2,7 +2,6 @@
 
 use super::{Bystander, Found};
 use crate::state::{ActorKind, TICK_HZ};
-use apprentice_core::OrientedBox;
 use apprentice_core::geometry::DVec2;
 
 /// Hits within this distance of the last one are the same accident, metres.
@@ -30,21 +29,14 @@ impl Contact {
         }
     }
 
-    pub(super) fn look(
-        &mut self,
-        found: &mut Found<'_>,
-        tick: u32,
-        ego: &OrientedBox,
-        speed_mps: f64,
-        other: &Bystander,
-    ) {
-        if other.kind == ActorKind::Debris || !ego.overlaps(&other.footprint) {
+    pub(super) fn look(&mut self, found: &mut Found<'_>, tick: u32, ego_at: DVec2, speed_mps: f64, other: &Bystander) {
+        if other.kind == ActorKind::Debris || !other.touches_ego {
             return;
         }
         if self.place.is_some() || self.actor.is_some_and(|(id, _)| id == other.id) || speed_mps < STANDING_MPS {
             return;
         }
-        self.place = Some(ego.center.position());
+        self.place = Some(ego_at);
         self.actor = Some((other.id, tick));
         let list = if other.kind.is_pedestrian() {
             "collisions_pedestrian"

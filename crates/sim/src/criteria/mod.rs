@@ -22,7 +22,6 @@ pub use score::{
 };
 
 use crate::state::{ActorKind, EgoVehicle, LightAspect, TICK_S};
-use apprentice_core::OrientedBox;
 use apprentice_core::geometry::{DVec2, DVec3};
 use apprentice_road::{RoadNetwork, Route};
 use serde::{Deserialize, Serialize};
@@ -44,8 +43,8 @@ pub struct Bystander {
     pub id: u32,
     /// Looks.
     pub kind: ActorKind,
-    /// Box.
-    pub footprint: OrientedBox,
+    /// Whether the ego and it are in contact.
+    pub touches_ego: bool,
     /// m/s.
     pub speed_mps: f64,
     /// Whether it is ordinary traffic (the scale of the minimum-speed criterion) and not the scenario's.
@@ -93,6 +92,7 @@ pub struct Criteria {
     events: Vec<CriteriaEvent>,
     outcome: Option<Outcome>,
     last_position: DVec3,
+    last_speed_mps: f64,
     tick: u32,
 }
 
@@ -149,6 +149,7 @@ impl Criteria {
             events: Vec::new(),
             outcome: None,
             last_position: route.points.first().map_or(DVec3::ZERO, |p| p.position),
+            last_speed_mps: 0.0,
             tick: 0,
             route,
         }
@@ -166,13 +167,16 @@ impl Criteria {
         self.advance(at.truncate());
         let mut found = Found { tick: moment.tick, at, infractions: &mut self.infractions, events: &mut self.events };
         let speed_mps = moment.ego.speed_mps.abs();
+        // A hit has already taken the speed it happened at.
+        let impact_mps = speed_mps.max(self.last_speed_mps);
+        self.last_speed_mps = speed_mps;
         let mut background = (0.0, 0u32);
         self.contact.begin(moment.tick, box_.center.position());
         for other in others {
             if other.background && other.kind.is_vehicle() {
                 background = (background.0 + other.speed_mps.abs(), background.1 + 1);
             }
-            self.contact.look(&mut found, moment.tick, &box_, speed_mps, &other);
+            self.contact.look(&mut found, moment.tick, box_.center.position(), impact_mps, &other);
         }
         let mean_speed = (background.1 > 0).then(|| background.0 / f64::from(background.1));
         self.signs.observe(net, &mut found, &moment, &box_);
