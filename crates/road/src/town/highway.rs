@@ -46,7 +46,14 @@ fn link(sections: &mut [Section]) {
         let right = sections[k].right.len() as i32;
         let neighbour = |other: Option<i32>, number: i32| -> Option<i32> {
             let other = other?;
-            if number == -right { Some(-other) } else { (-number < other).then_some(number) }
+            if number == -right {
+                Some(-other)
+            } else if -number < other {
+                Some(number)
+            } else {
+                // The fourth lane ends or begins beside the third.
+                Some(number + 1)
+            }
         };
         let before = (k > 0).then(|| sections[k - 1].right.len() as i32);
         let after = sections.get(k + 1).map(|s| s.right.len() as i32);
@@ -69,11 +76,12 @@ fn through(plan: &mut Plan, junction: usize, path: Path, from: usize, to: usize,
     let id = plan.fresh();
     let mut left = side(None);
     let mut right = side(None);
-    for (i, lane) in left.iter_mut().enumerate() {
-        (lane.predecessor, lane.successor) = (Some(i as i32 + 1), Some(i as i32 + 1));
-    }
-    for (i, lane) in right.iter_mut().enumerate() {
-        (lane.predecessor, lane.successor) = (Some(-(i as i32) - 1), Some(-(i as i32) - 1));
+    // The shoulder's number differs where there is a fourth lane: it is left without links.
+    for (lanes, sign) in [(&mut left, 1), (&mut right, -1)] {
+        for (i, lane) in lanes.iter_mut().enumerate().filter(|(_, l)| l.kind == "driving") {
+            let number = sign * (i as i32 + 1);
+            (lane.predecessor, lane.successor) = (Some(number), Some(number));
+        }
     }
     let mut road = RoadDef::new(id, path, kmh, vec![Section { s: 0.0, center: NONE, left, right }]);
     road.junction = Some(junction);
