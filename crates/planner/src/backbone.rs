@@ -43,19 +43,22 @@ pub struct ResidualBlock {
     pub first: ConvNorm,
     /// Key `conv2`.
     pub second: ConvNorm,
-    /// Key `shortcut`, where shape changes.
+    /// Key `shortcut`, where shape changes: 2×2 averaging if the stride is 2, then a 1×1 convolution (He et al. 2019,
+    /// ResNet-D).
     pub shortcut: Option<ConvNorm>,
+    stride: i64,
 }
 
 impl ResidualBlock {
     /// A block that changes channels and stride if asked to.
     pub fn new(path: &Path, inputs: i64, outputs: i64, stride: i64) -> Self {
         let shortcut = (inputs != outputs || stride != 1)
-            .then(|| ConvNorm::new(&(path / "shortcut"), ConvConfig::new(inputs, outputs, 1, stride), 1.0));
+            .then(|| ConvNorm::new(&(path / "shortcut"), ConvConfig::new(inputs, outputs, 1, 1), 1.0));
         Self {
             first: ConvNorm::new(&(path / "conv1"), ConvConfig::new(inputs, outputs, 3, stride), 1.0),
             second: ConvNorm::new(&(path / "conv2"), ConvConfig::new(outputs, outputs, 3, 1), 0.5),
             shortcut,
+            stride,
         }
     }
 
@@ -63,7 +66,11 @@ impl ResidualBlock {
     /// `[B, in, H, W]` → `[B, out, H/stride, W/stride]`.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         let branch = self.second.linear(&self.first.forward(x, train), train);
-        let kept = self.shortcut.as_ref().map_or_else(|| x.shallow_clone(), |s| s.linear(x, train));
+        let kept = match &self.shortcut {
+            None => x.shallow_clone(),
+            Some(s) if self.stride == 1 => s.linear(x, train),
+            Some(s) => s.linear(&x.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None), train),
+        };
         (branch + kept).relu_()
     }
 }
@@ -100,7 +107,8 @@ impl Backbone {
             let block = |j: usize| {
                 let path = path / "stages" / i / j;
                 let inputs = if j == 0 { inputs } else { stage.channels };
-                ResidualBlock::new(&path, inputs, stage.channels, if j == 0 { 2 } else { 1 })
+                let kept = j > 0 || (i == 0 && config.stem_stride == 4);
+                ResidualBlock::new(&path, inputs, stage.channels, if kept { 1 } else { 2 })
             };
             stages.push((0..stage.blocks).map(block).collect());
             if i >= 2 {
@@ -109,7 +117,9 @@ impl Backbone {
             }
             inputs = stage.channels;
         }
-        let stem = ConvNorm::new(&(path / "stem"), ConvConfig::new(3, config.stem, 3, 2), 1.0);
+        let kernel = if config.stem_stride == 4 { 7 } else { 3 };
+        let stem = ConvConfig::new(3, config.stem, kernel, config.stem_stride);
+        let stem = ConvNorm::new(&(path / "stem"), stem, 1.0);
         Self { stem, stages, laterals, config: config.clone() }
     }
 

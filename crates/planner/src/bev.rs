@@ -4,14 +4,14 @@
 
 use crate::backbone::{ConvNorm, ResidualBlock};
 use crate::config::BevConfig;
-use apprentice_nn::{ConvConfig, Init, Path};
+use apprentice_nn::{BatchNorm2d, ConvConfig, Init, Path};
 use tch::Tensor;
 
 /// The network after the lift.
 #[derive(Debug)]
 pub struct BevNet {
-    /// Heights and channels to the fine width; key `squeeze`.
-    pub squeeze: ConvNorm,
+    /// Before everything; key `entry`.
+    pub entry: BatchNorm2d,
     /// One learned vector per fine cell, `[1, width, X, Y]`; key `place`.
     pub place: Tensor,
     /// Keys `fine.I`.
@@ -34,15 +34,15 @@ pub struct BevFeatures {
 }
 
 impl BevNet {
-    /// `inputs` channels come from the lift (or from a raster); tokens get `width` channels.
-    pub fn new(path: &Path, config: &BevConfig, inputs: i64, width: i64) -> Self {
+    /// Tokens get `width` channels.
+    pub fn new(path: &Path, config: &BevConfig, width: i64) -> Self {
         let fine = config.width;
         let [rows, columns] = config.cells();
         let blocks = |name: &str, count: usize, width: i64| {
             (0..count).map(|i| ResidualBlock::new(&(path / name / i), width, width, 1)).collect()
         };
         Self {
-            squeeze: ConvNorm::new(&(path / "squeeze"), ConvConfig::new(inputs, fine, 1, 1), 1.0),
+            entry: BatchNorm2d::new(&(path / "entry"), fine, 1.0),
             place: path.param("place", &[1, fine, rows, columns], Init::Normal(0.02)),
             fine: blocks("fine", config.blocks, fine),
             down: ConvNorm::new(&(path / "down"), ConvConfig::new(fine, width, 3, 2), 1.0),
@@ -52,9 +52,9 @@ impl BevNet {
     }
 
     /// # Shapes
-    /// `[B, inputs, X, Y]`.
+    /// `[B, bev.width, X, Y]`, from the lift or a raster.
     pub fn forward(&self, lifted: &Tensor, train: bool) -> BevFeatures {
-        let mut fine = (self.squeeze.linear(lifted, train) + &self.place).relu_();
+        let mut fine = (self.entry.forward(lifted, train) + &self.place).relu_();
         for block in &self.fine {
             fine = block.forward(&fine, train);
         }

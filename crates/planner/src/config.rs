@@ -17,7 +17,7 @@ pub enum InputMode {
     VisibleLabels,
 }
 
-/// One stage of the backbone: the first block halves the resolution.
+/// One stage of the backbone: the first block halves the resolution (unless the stem has already done so).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageConfig {
@@ -35,8 +35,10 @@ pub struct BackboneConfig {
     pub image_width: usize,
     /// Image size, pixels.
     pub image_height: usize,
-    /// Channels after the first convolution (stride 2).
+    /// Channels after the first convolution.
     pub stem: i64,
+    /// 2, or 4 for one wide step (cheaper: the largest grids are never filled).
+    pub stem_stride: i64,
     /// Strides 4, 8, 16, …; at least two. Deeper ones are added back to stride 8 from above.
     pub stages: Vec<StageConfig>,
 }
@@ -131,7 +133,8 @@ impl StudentConfig {
             backbone: BackboneConfig {
                 image_width: 160,
                 image_height: 64,
-                stem: 16,
+                stem: 32,
+                stem_stride: 4,
                 stages: vec![stage(32, 1), stage(64, 1), stage(96, 1)],
             },
             bev: BevConfig {
@@ -167,7 +170,7 @@ impl StudentConfig {
     pub fn teacher_nano() -> Self {
         let mut config = Self::nano();
         config.preset = "teacher-nano".into();
-        config.backbone.stem = 24;
+        config.backbone.stem = 48;
         for stage in &mut config.backbone.stages {
             stage.channels = stage.channels * 3 / 2;
         }
@@ -186,6 +189,7 @@ impl StudentConfig {
                 image_width: 320,
                 image_height: 128,
                 stem: 32,
+                stem_stride: 2,
                 stages: vec![stage(64, 2), stage(128, 2), stage(192, 2), stage(256, 2)],
             },
             bev: BevConfig { cell_m: 1.0, width: 96, blocks: 2, coarse_blocks: 3, ..nano.bev.clone() },
@@ -219,6 +223,7 @@ impl StudentConfig {
                 image_width: 640,
                 image_height: 256,
                 stem: 64,
+                stem_stride: 2,
                 stages: vec![stage(64, 3), stage(128, 4), stage(256, 6), stage(512, 3)],
             },
             bev: BevConfig { cell_m: 0.5, width: 128, blocks: 3, coarse_blocks: 4, ..tiny.bev.clone() },
@@ -276,6 +281,9 @@ impl StudentConfig {
         }
         if self.backbone.stages.len() < 2 || self.backbone.stages.iter().any(|s| s.blocks == 0 || s.channels < 1) {
             return fail("backbone.stages", "needs at least two stages of at least one block".into());
+        }
+        if ![2, 4].contains(&self.backbone.stem_stride) {
+            return fail("backbone.stem_stride", format!("{} is neither 2 nor 4", self.backbone.stem_stride));
         }
         let stride = 2usize << self.backbone.stages.len();
         if self.backbone.image_width % stride != 0 || self.backbone.image_height % stride != 0 {

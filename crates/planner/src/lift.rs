@@ -2,32 +2,36 @@
 //!
 //! Each BEV cell has reference points at fixed heights, as in BEVFormer's spatial cross-attention (Li et al. 2022, Eq. 3)
 //! but without learned offsets: a point takes the bilinear feature at its projection into each camera that sees it,
-//! averaged over those cameras (Simple-BEV, Harley et al. 2023). The rig is fixed by the contract, so the indices and weights are
-//! constants and the whole lift is one sparse linear map.
+//! averaged over those cameras (Simple-BEV, Harley et al. 2023). The heights of a cell are joined by a linear map each and summed;
+//! that map is applied to the small feature map first, so that one weighted gather does the rest. The rig is fixed by the
+//! contract, so indices and weights are constants.
 //!
-//! B batch, N cameras, C channels, P reference points, (h, w) feature map.
+//! B batch, N cameras, C channels in, F channels out, Z heights, (h, w) feature map, (X, Y) fine BEV grid.
 
 use crate::config::BevConfig;
 use apprentice_core::Rig;
 use apprentice_core::geometry::DVec3;
-use tch::{Device, Tensor};
+use apprentice_nn::{Conv2d, ConvConfig, Init, Path};
+use tch::Tensor;
 
 /// Stride of the features that are lifted, pixels.
 pub const LIFT_STRIDE: f64 = 8.0;
 
-/// One bilinear contribution: which feature cell (camera-major, then row, then column) with which weight.
+/// One bilinear contribution: which row of the table of projected features, with which weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tap {
-    /// camera·h·w + row·w + column.
+    /// ((camera·h + row)·w + column)·Z + height.
     pub index: i64,
-    /// The taps of a point that some camera sees sum to 1.
+    /// The taps of a reference point that some camera sees sum to 1.
     pub weight: f32,
 }
 
-/// The constant map.
+/// Projection per height and the constant gather.
 #[derive(Debug)]
 pub struct Lift {
-    /// Taps of each point; points ordered by height, then row, then column.
+    /// `[Z·F, C, 1, 1]`, height-major; key `project`.
+    pub project: Conv2d,
+    /// Taps of each cell, row by row.
     pub taps: Vec<Vec<Tap>>,
     indices: Tensor,
     weights: Tensor,
@@ -52,6 +56,7 @@ pub fn reference_points(bev: &BevConfig) -> Vec<DVec3> {
     points
 }
 
+/// Camera-major feature index and weight of a point's taps.
 fn taps_of(point: DVec3, rig: &Rig) -> Vec<Tap> {
     let mut taps = vec![];
     let mut seen = 0;
@@ -84,43 +89,51 @@ fn taps_of(point: DVec3, rig: &Rig) -> Vec<Tap> {
 }
 
 impl Lift {
-    /// The map of a rig onto a grid.
-    pub fn new(bev: &BevConfig, rig: &Rig, device: Device) -> Self {
-        let taps: Vec<_> = reference_points(bev).into_iter().map(|p| taps_of(p, rig)).collect();
+    /// From `inputs` channels at stride 8 of a rig's cameras to the fine grid's width.
+    pub fn new(path: &Path, bev: &BevConfig, rig: &Rig, inputs: i64) -> Self {
+        let [rows, columns] = bev.cells();
+        let heights = bev.heights_m.len() as i64;
+        let mut taps = vec![vec![]; (rows * columns) as usize];
+        for (i, point) in reference_points(bev).into_iter().enumerate() {
+            let (height, cell) = (i / taps.len(), i % taps.len());
+            let placed = |t: Tap| Tap { index: t.index * heights + height as i64, weight: t.weight };
+            taps[cell].extend(taps_of(point, rig).into_iter().map(placed));
+        }
         let flat: Vec<_> = taps.iter().flatten().copied().collect();
         let mut offsets = vec![0i64];
-        for point in &taps {
-            offsets.push(offsets[offsets.len() - 1] + point.len() as i64);
+        for cell in &taps {
+            offsets.push(offsets[offsets.len() - 1] + cell.len() as i64);
         }
         let indices: Vec<_> = flat.iter().map(|t| t.index).collect();
         let weights: Vec<_> = flat.iter().map(|t| t.weight).collect();
+        let project = ConvConfig::new(inputs, heights * bev.width, 1, 1);
+        let init = Init::Normal((2.0 / (inputs * heights) as f64).sqrt());
         Self {
+            project: Conv2d::with_init(&(path / "project"), project, init, 0.0),
             taps,
-            indices: Tensor::from_slice(&indices).to_device(device),
-            weights: Tensor::from_slice(&weights).to_device(device),
-            offsets: Tensor::from_slice(&offsets).to_device(device),
-            heights: bev.heights_m.len() as i64,
-            cells: bev.cells(),
+            indices: Tensor::from_slice(&indices).to_device(path.device()),
+            weights: Tensor::from_slice(&weights).to_device(path.device()),
+            offsets: Tensor::from_slice(&offsets).to_device(path.device()),
+            heights,
+            cells: [rows, columns],
         }
     }
 
     /// # Shapes
-    /// features `[B·N, C, h, w]` → `[B, heights·C, rows, columns]`; a point that no camera sees is zero.
+    /// features `[B·N, C, h, w]` → `[B, F, X, Y]`, channels last in memory; a cell that no camera sees is zero.
     pub fn forward(&self, features: &Tensor, cameras: i64) -> Tensor {
-        let (images, channels, h, w) = features.size4().expect("features are [B·N, C, h, w]");
-        let batch = images / cameras;
-        let table = features
-            .reshape([batch, cameras, channels, h * w])
-            .permute([1, 3, 0, 2])
-            .reshape([cameras * h * w, batch * channels]);
+        let projected = self.project.forward(features);
+        let (images, channels, h, w) = projected.size4().expect("features are [B·N, C, h, w]");
+        let (batch, width) = (images / cameras, channels / self.heights);
+        let table = projected
+            .permute([0, 2, 3, 1])
+            .reshape([batch, cameras * h * w * self.heights, width])
+            .transpose(0, 1)
+            .reshape([-1, batch * width]);
         let (lifted, ..) =
             Tensor::embedding_bag(&table, &self.indices, &self.offsets, false, 0, false, Some(&self.weights), true);
         let [rows, columns] = self.cells;
-        lifted.reshape([self.heights, rows * columns, batch, channels]).permute([2, 0, 3, 1]).reshape([
-            batch,
-            self.heights * channels,
-            rows,
-            columns,
-        ])
+        let cells = lifted.reshape([rows * columns, batch, width]).transpose(0, 1).contiguous();
+        cells.reshape([batch, rows, columns, width]).permute([0, 3, 1, 2])
     }
 }

@@ -57,8 +57,10 @@ pub struct SceneTokens {
 pub struct Encoder {
     /// Key `backbone`; absent where no camera is looked at.
     pub backbone: Option<Backbone>,
-    /// The constant lift.
-    pub lift: Lift,
+    /// Key `lift`; with cameras.
+    pub lift: Option<Lift>,
+    /// From the raster to the fine grid's width; key `raster`; with visible labels.
+    pub raster: Option<Conv2d>,
     /// Key `bev`.
     pub bev: BevNet,
     /// Key `position`.
@@ -99,10 +101,6 @@ impl Encoder {
         let c = config.width;
         let [w4, w8] = [config.backbone.stages[0].channels, config.backbone.stages[1].channels];
         let cameras = config.inputs == InputMode::Cameras;
-        let lifted = match config.inputs {
-            InputMode::VisibleLabels => RASTER_CHANNELS,
-            _ => w8 * config.bev.heights_m.len() as i64,
-        };
         let cells = (config.backbone.image_width / 8 * (config.backbone.image_height / 8)) as i64;
         let head = |name: &str, inputs: i64, outputs: i64, bias: f64| {
             let conv = ConvConfig::new(inputs, outputs, 1, 1).with_bias();
@@ -110,8 +108,12 @@ impl Encoder {
         };
         Ok(Self {
             backbone: cameras.then(|| Backbone::new(&(path / "backbone"), &config.backbone)),
-            lift: Lift::new(&config.bev, &rig, path.device()),
-            bev: BevNet::new(&(path / "bev"), &config.bev, lifted, c),
+            lift: cameras.then(|| Lift::new(&(path / "lift"), &config.bev, &rig, w8)),
+            raster: (config.inputs == InputMode::VisibleLabels).then(|| {
+                let conv = ConvConfig::new(RASTER_CHANNELS, config.bev.width, 1, 1);
+                Conv2d::new(&(path / "raster"), conv)
+            }),
+            bev: BevNet::new(&(path / "bev"), &config.bev, c),
             position: PositionCode::new(&(path / "position"), c),
             bev_head: head("bev_head", config.bev.width, BEV_CLASSES.len() as i64, -2.0),
             image_head: cameras.then(|| head("image_head", w8, IMAGE_CHANNELS, -1.0)),
@@ -135,15 +137,13 @@ impl Encoder {
         let c = self.config.width;
         let options = (inputs.speed.kind(), inputs.speed.device());
         let features = self.backbone.as_ref().map(|b| b.forward(&inputs.images.flatten(0, 1), train));
-        let grids = match (&features, &inputs.raster) {
-            (Some(f), _) => self.bev.forward(&self.lift.forward(&f.stride8, cameras), train),
-            (None, Some(raster)) if self.config.inputs == InputMode::VisibleLabels => self.bev.forward(raster, train),
-            _ => {
-                let [rows, columns] = self.config.bev.cells();
-                let channels = self.bev.squeeze.conv.config.inputs;
-                self.bev.forward(&Tensor::zeros([batch, channels, rows, columns], options), train)
-            }
+        let [rows, columns] = self.config.bev.cells();
+        let blank = || Tensor::zeros([batch, self.config.bev.width, rows, columns], options);
+        let lifted = match (&features, &self.lift) {
+            (Some(f), Some(lift)) => lift.forward(&f.stride8, cameras),
+            _ => self.raster.as_ref().zip(inputs.raster.as_ref()).map_or_else(blank, |(conv, r)| conv.forward(r)),
         };
+        let grids = self.bev.forward(&lifted, train);
         let place = |x: &Tensor, codes: &Tensor| x + codes;
         let bev = grids.coarse.flatten(2, 3).transpose(1, 2).contiguous();
         let bev_keys = place(&bev, &self.position.forward(&self.bev_positions));
