@@ -156,8 +156,11 @@ pub fn read_camera_path(path: &Path, lights: usize) -> Result<Vec<Snapshot>, Ren
 pub struct RigSpeed {
     /// Six-camera frames rendered.
     pub frames: usize,
-    /// Six-camera frames per second of this thread: the median over rounds.
+    /// Six-camera frames per second of wall clock: the median over rounds.
     pub frames_per_s: f64,
+    /// The same per second of this thread's processor time, where the system tells it: what one core does when others
+    /// use the machine too.
+    pub frames_per_cpu_s: Option<f64>,
     /// Mean number of pixels of a frame that show an actor, to show that the work was real.
     pub actor_pixels: f64,
 }
@@ -172,16 +175,17 @@ pub fn bench_rig(
 ) -> RigSpeed {
     let mut renderer = Renderer::new();
     let mut frames = Frames::default();
-    let mut seconds = Vec::with_capacity(rounds);
+    let (mut seconds, mut cpu_seconds) = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
     let mut pixels = 0;
     for round in 0..=rounds {
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), thread_cpu_s());
         for snapshot in snapshots {
             renderer.render_into(town, snapshot, rig, options, &mut frames);
         }
         // The first round warms the memory up.
         if round > 0 {
             seconds.push(start.elapsed().as_secs_f64());
+            cpu_seconds.extend(thread_cpu_s().zip(cpu).map(|(now, then)| now - then));
         } else {
             let actors = |id: &&u32| PixelId(**id).kind() == crate::IdKind::Actor;
             for snapshot in snapshots.iter().step_by(20) {
@@ -190,11 +194,22 @@ pub fn bench_rig(
             }
         }
     }
-    seconds.sort_by(f64::total_cmp);
-    let median = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::INFINITY);
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    };
+    let per_s = |seconds: f64| snapshots.len() as f64 / seconds;
     RigSpeed {
         frames: snapshots.len() * rounds,
-        frames_per_s: snapshots.len() as f64 / median,
+        frames_per_s: median(seconds).map_or(0.0, per_s),
+        frames_per_cpu_s: median(cpu_seconds).map(per_s),
         actor_pixels: pixels as f64 / snapshots.len().div_ceil(20).max(1) as f64,
     }
+}
+
+/// Processor time of this thread, seconds (Linux: the first number of its `schedstat`).
+fn thread_cpu_s() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds * 1e-9)
 }

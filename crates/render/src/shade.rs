@@ -42,11 +42,16 @@ pub struct SurfaceColor {
 pub struct Rows {
     fog: Vec<f32>,
     color: [Vec<f32>; 3],
+    packed: Vec<u32>,
+    columns: Vec<f32>,
 }
 
 impl Rows {
     fn resize(&mut self, width: usize) {
         self.fog.resize(width, 0.0);
+        self.packed.resize(width, 0);
+        self.columns.clear();
+        self.columns.extend((0..width).map(|x| x as f32));
         for channel in &mut self.color {
             channel.resize(width, 0.0);
         }
@@ -62,10 +67,16 @@ struct Row<'a> {
     step: Vec3,
     depth: &'a [f32],
     fog: &'a [f32],
+    /// 0, 1, 2, …
+    columns: &'a [f32],
 }
 
 /// Most taps along a ground pixel's footprint.
 const TAPS: usize = 16;
+/// Beyond this distance half of them must do, metres.
+const FAR_M: f32 = 45.0;
+/// Stands for bilinear filtering instead of a number of taps.
+const SMOOTH: usize = 0;
 /// Pixels that share mip level and tap count.
 const BLOCK: usize = 8;
 
@@ -96,7 +107,15 @@ pub(crate) fn shade(
             let x = *d * fog_per_m;
             *fog = 1.0 - 1.0 / (1.0 + x + 0.5 * x * x);
         }
-        let row = Row { view, context, ray: view.ray(0.5, y as f32 + 0.5), step, depth: row_depth, fog: &rows.fog };
+        let row = Row {
+            view,
+            context,
+            ray: view.ray(0.5, y as f32 + 0.5),
+            step,
+            depth: row_depth,
+            fog: &rows.fog,
+            columns: &rows.columns,
+        };
         let row_surfaces = &buffer.surface[range.clone()];
         let row_ids = &mut ids[range.clone()];
         let mut first = 0;
@@ -118,34 +137,37 @@ pub(crate) fn shade(
             }
             first = last;
         }
-        if context.air.rain > 0.0 {
-            crate::weather::streaks(&mut rows.color, context, view, camera, y);
-        }
         if context.options.noise > 0.0 {
             crate::weather::noise(&mut rows.color, context.options, context.tick, camera, y);
         }
-        finish(&rows.color, context.air.curve.as_deref(), &mut rgb[range.start * 3..range.end * 3]);
+        finish(&rows.color, &mut rows.packed, context.air.curve.as_deref(), &mut rgb[range.start * 3..range.end * 3]);
+    }
+    if context.air.rain > 0.0 {
+        crate::weather::streaks(rgb, context, view, camera);
     }
 }
 
 /// Round to bytes, through the exposure curve if there is one.
 #[inline(always)]
-fn finish(color: &[Vec<f32>; 3], curve: Option<&[[u8; 256]; 3]>, rgb: &mut [u8]) {
-    let [r, g, b] = color;
-    let byte = |x: f32| (x + 0.5).clamp(0.0, 255.0) as u8;
-    let pixels = rgb.chunks_exact_mut(3).zip(r).zip(g).zip(b);
-    match curve {
-        None => pixels.for_each(|(((out, &r), &g), &b)| {
-            out[0] = byte(r);
-            out[1] = byte(g);
-            out[2] = byte(b);
-        }),
-        Some(curve) => pixels.for_each(|(((out, &r), &g), &b)| {
-            out[0] = curve[0][byte(r) as usize];
-            out[1] = curve[1][byte(g) as usize];
-            out[2] = curve[2][byte(b) as usize];
-        }),
+fn finish(color: &[Vec<f32>; 3], packed: &mut [u32], curve: Option<&[[u8; 256]; 3]>, rgb: &mut [u8]) {
+    let [red, green, blue] = color;
+    // Adding 2^23 leaves the rounded integer in the lowest bits.
+    let byte = |x: f32| (x.clamp(0.0, 255.0) + 8_388_608.0).to_bits() & 0xff;
+    for (((out, &r), &g), &b) in packed.iter_mut().zip(red).zip(green).zip(blue) {
+        *out = byte(r) | byte(g) << 8 | byte(b) << 16;
     }
+    if let Some(curve) = curve {
+        for out in packed.iter_mut() {
+            let [r, g, b, _] = out.to_le_bytes();
+            *out = u32::from_le_bytes([curve[0][r as usize], curve[1][g as usize], curve[2][b as usize], 0]);
+        }
+    }
+    // Four bytes a pixel are stored, three apart: the next pixel overwrites the fourth.
+    let last = packed.len() - 1;
+    for (i, out) in packed[..last].iter().enumerate() {
+        rgb[i * 3..i * 3 + 4].copy_from_slice(&out.to_le_bytes());
+    }
+    rgb[last * 3..].copy_from_slice(&packed[last].to_le_bytes()[..3]);
 }
 
 #[inline(always)]
@@ -162,20 +184,22 @@ fn flat(row: &Row, first: usize, last: usize, lit: Vec3, fogged: f32, color: &mu
 #[inline(always)]
 fn sky(row: &Row, first: usize, last: usize, color: &mut [Vec<f32>; 3]) {
     let air = &row.context.air;
+    let (sun, step, ray) = (air.to_sun, row.step, row.ray);
+    let (horizon, rise, glow) = (air.horizon, air.zenith - air.horizon, air.glow);
     let [red, green, blue] = color;
-    for i in first..last {
-        let ray = row.ray + row.step * i as f32;
-        let inverse = 1.0 / ray.length();
-        let up = (ray.z * inverse).max(0.0);
-        let toward = (ray.dot(air.to_sun) * inverse).max(0.0);
+    let pixels = red[first..last].iter_mut().zip(&mut green[first..last]).zip(&mut blue[first..last]);
+    for (((red, green), blue), &x) in pixels.zip(&row.columns[first..last]) {
+        let (rx, ry, rz) = (ray.x + step.x * x, ray.y + step.y * x, ray.z + step.z * x);
+        let inverse = 1.0 / (rx * rx + ry * ry + rz * rz).sqrt();
+        let up = (rz * inverse).max(0.0);
+        let toward = ((rx * sun.x + ry * sun.y + rz * sun.z) * inverse).max(0.0);
         let t2 = toward * toward;
         let t8 = t2 * t2 * t2 * t2;
-        let glow = 0.35 * t8 + 0.9 * t8 * t8 * t8 * t8;
-        let height = 1.0 - 1.0 / (1.0 + 4.0 * up);
-        let out = air.horizon + (air.zenith - air.horizon) * (height * 1.1).min(1.0) + air.glow * glow;
-        red[i] = out.x;
-        green[i] = out.y;
-        blue[i] = out.z;
+        let shine = 0.35 * t8 + 0.9 * t8 * t8 * t8 * t8;
+        let height = ((1.0 - 1.0 / (1.0 + 4.0 * up)) * 1.1).min(1.0);
+        *red = horizon.x + rise.x * height + glow.x * shine;
+        *green = horizon.y + rise.y * height + glow.y * shine;
+        *blue = horizon.z + rise.z * height + glow.z * shine;
     }
 }
 
@@ -201,6 +225,7 @@ fn ground(row: &Row, first: usize, last: usize, layer: usize, shadow: bool, colo
         let level = ((wanted.max(1.0).to_bits() >> 23) as usize - 127).min(LEVELS - 1);
         let texel_m = TEXEL_M as f32 * (1u32 << level) as f32;
         let taps = (footprint_m / texel_m) as usize;
+        let taps = if z > FAR_M { taps.min(8) } else { taps };
 
         let mut gain = air.ground_gain * light;
         if row.context.headlights.on() {
@@ -217,7 +242,9 @@ fn ground(row: &Row, first: usize, last: usize, layer: usize, shadow: bool, colo
             let plain = Vec3::new(92.0, 93.0, 97.0);
             flat(row, start, end, plain * out.gain + out.offset, 1.0, color);
         } else {
+            let near = level == 0 && across_m < 0.5 * TEXEL_M as f32;
             match taps {
+                0 if near => out.run::<SMOOTH>(row, texture, level, along_m, start, end, color),
                 0..=1 => out.run::<1>(row, texture, level, along_m, start, end, color),
                 2 => out.run::<2>(row, texture, level, along_m, start, end, color),
                 3..=4 => out.run::<4>(row, texture, level, along_m, start, end, color),
@@ -236,6 +263,7 @@ struct Block {
 }
 
 impl Block {
+    /// Colour a block with `N` taps a pixel, or bilinearly.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)]
     fn run<const N: usize>(
@@ -248,28 +276,34 @@ impl Block {
         end: usize,
         color: &mut [Vec<f32>; 3],
     ) {
-        let haze = row.context.air.horizon;
+        let n = end - start;
         let origin = row.view.position;
-        let [red, green, blue] = color;
+        let mut sums = [0u32; BLOCK];
+        let mut fog = [0.0f32; BLOCK];
+        fog[..n].copy_from_slice(&row.fog[start..end]);
+        let weight = if N == SMOOTH { 1.0 / 32.0 } else { 1.0 / N as f32 };
         let apart = along_m / N as f32;
-        for i in start..end {
-            let ray = row.ray + row.step * i as f32;
-            let nearest = row.depth[i] - apart * (N as f32 - 1.0) * 0.5;
-            let (mut x, mut y) = (origin.x + ray.x * nearest, origin.y + ray.y * nearest);
-            let (dx, dy) = (ray.x * apart, ray.y * apart);
-            let mut sum = 0;
-            for _ in 0..N {
-                sum += texture.fetch(level, x, y);
-                x += dx;
-                y += dy;
+        let before = if N == SMOOTH { 0.0 } else { apart * (N as f32 - 1.0) * 0.5 };
+        for (k, (sum, &z)) in sums.iter_mut().zip(&row.depth[start..end]).enumerate() {
+            let x = (start + k) as f32;
+            let (ray_x, ray_y) = (row.ray.x + row.step.x * x, row.ray.y + row.step.y * x);
+            let nearest = z - before;
+            let at = texture.locate(level, origin.x + ray_x * nearest, origin.y + ray_y * nearest);
+            *sum = if N == SMOOTH {
+                texture.smooth(at)
+            } else {
+                texture.sum::<N>(level, at, texture.step(level, ray_x * apart, ray_y * apart))
+            };
+        }
+        let haze = row.context.air.horizon;
+        for (c, channel) in color.iter_mut().enumerate() {
+            let (gain, offset, haze) = (self.gain[c], self.offset[c], haze[c]);
+            let mut out = [0.0f32; BLOCK];
+            for k in 0..BLOCK {
+                let lit = unspread(sums[k], weight)[c] * gain + offset;
+                out[k] = lit + (haze - lit) * fog[k];
             }
-            let [r, g, b] = unspread(sum, 1.0 / N as f32);
-            let fog = row.fog[i];
-            let lit = Vec3::new(r, g, b) * self.gain + self.offset;
-            let out = lit + (haze - lit) * fog;
-            red[i] = out.x;
-            green[i] = out.y;
-            blue[i] = out.z;
+            channel[start..end].copy_from_slice(&out[..n]);
         }
     }
 }

@@ -7,6 +7,9 @@ use apprentice_core::geometry::DVec2;
 /// Mip levels: 12.5 cm to 8 m.
 pub const LEVELS: usize = 7;
 
+/// Fractional bits of texel coordinates.
+pub const FRACTION: u32 = 8;
+
 /// One mip level.
 #[derive(Clone, Debug)]
 struct Level {
@@ -19,7 +22,7 @@ struct Level {
     texels: Vec<u16>,
 }
 
-/// The ground's colours. Texels are RGB 5-6-5; [`GroundTexture::fetch`] spreads the channels so that up to 32 taps can be
+/// The ground's colours. Texels are RGB 5-6-5; [`GroundTexture::texel`] spreads the channels so that up to 32 taps can be
 /// added as one integer.
 #[derive(Clone, Debug)]
 pub struct GroundTexture {
@@ -33,6 +36,13 @@ const SPREAD: u32 = 0x07e0_f81f;
 fn pack(color: [f32; 3]) -> u16 {
     let q = |c: f32, max: f32| (c / 255.0 * max + 0.5).clamp(0.0, max) as u16;
     q(color[0], 31.0) << 11 | q(color[1], 63.0) << 5 | q(color[2], 31.0)
+}
+
+/// Round to an integer within ±2^22 (two kilometres in the finest texels): adding 1.5 · 2^23 leaves it in the lowest bits.
+#[inline(always)]
+fn fixed(x: f32) -> i32 {
+    const LIMIT: f32 = 4_194_303.0;
+    (x.clamp(-LIMIT, LIMIT) + 12_582_912.0).to_bits() as i32 - 0x4b40_0000
 }
 
 /// The mean of `1 << shift` spread taps added up, as 0..255 colour.
@@ -74,21 +84,68 @@ impl GroundTexture {
         self.levels.iter().map(|l| l.texels.len() * 2 + l.index.len() * 4).sum()
     }
 
-    /// The spread texel of a level at a point of the world. Beyond the texture its border, grass, goes on for ever.
+    /// A point of the world in the texel coordinates of a level, as fixed-point numbers of [`FRACTION`] bits.
     #[inline(always)]
-    pub fn fetch(&self, level: usize, x: f32, y: f32) -> u32 {
+    pub fn locate(&self, level: usize, x: f32, y: f32) -> [i32; 2] {
+        let scale = self.levels[level].texels_per_m * (1 << FRACTION) as f32;
+        [fixed((x - self.origin[0]) * scale), fixed((y - self.origin[1]) * scale)]
+    }
+
+    /// A step in metres as fixed-point texels of a level.
+    #[inline(always)]
+    pub fn step(&self, level: usize, dx: f32, dy: f32) -> [i32; 2] {
+        let scale = self.levels[level].texels_per_m * (1 << FRACTION) as f32;
+        [fixed(dx * scale), fixed(dy * scale)]
+    }
+
+    /// The spread texel of a level at whole texel coordinates. Beyond the texture its border, grass, goes on for ever.
+    #[inline(always)]
+    pub fn texel(&self, level: usize, u: i32, v: i32) -> u32 {
         let l = &self.levels[level];
-        let u = (((x - self.origin[0]) * l.texels_per_m) as i32).clamp(0, l.last_x);
-        let v = (((y - self.origin[1]) * l.texels_per_m) as i32).clamp(0, l.last_y);
-        let tile = l.index[((v >> 5) * l.tiles_x + (u >> 5)) as usize];
-        let texel = u32::from(l.texels[(tile | ((v & 31) << 5 | (u & 31)) as u32) as usize]);
+        let u = u.clamp(0, l.last_x);
+        let v = v.clamp(0, l.last_y);
+        debug_assert_eq!(l.index.len(), ((l.last_x as usize + 1) * (l.last_y as usize + 1)) / (TILE * TILE));
+        // SAFETY: u and v were just clamped to the level's texels, whose tiles `index` covers row by row, and every entry
+        // of `index` is the first of TILE * TILE texels (`Level::new` builds both so; nothing changes them).
+        let texel = unsafe {
+            let tile = *l.index.get_unchecked(((v >> 5) * l.tiles_x + (u >> 5)) as usize);
+            u32::from(*l.texels.get_unchecked((tile | ((v & 31) << 5 | (u & 31)) as u32) as usize))
+        };
         (texel | texel << 16) & SPREAD
+    }
+
+    /// The sum of `N` texels along a line from fixed-point `at` by `step`.
+    #[inline(always)]
+    pub fn sum<const N: usize>(&self, level: usize, at: [i32; 2], step: [i32; 2]) -> u32 {
+        let [mut u, mut v] = at;
+        let mut sum = 0;
+        for _ in 0..N {
+            sum += self.texel(level, u >> FRACTION, v >> FRACTION);
+            u = u.wrapping_add(step[0]);
+            v = v.wrapping_add(step[1]);
+        }
+        sum
+    }
+
+    /// 32 times the bilinear mean of the four finest texels about a fixed-point place.
+    #[inline(always)]
+    pub fn smooth(&self, at: [i32; 2]) -> u32 {
+        // Texel centres lie at halves.
+        let (u, v) = (at[0].wrapping_sub(1 << (FRACTION - 1)), at[1].wrapping_sub(1 << (FRACTION - 1)));
+        let fu = (u >> (FRACTION - 2)) as u32 & 3;
+        let fv = (v >> (FRACTION - 3)) as u32 & 7;
+        let (u, v) = (u >> FRACTION, v >> FRACTION);
+        let below = self.texel(0, u, v) * (4 - fu) + self.texel(0, u + 1, v) * fu;
+        let above = self.texel(0, u, v + 1) * (4 - fu) + self.texel(0, u + 1, v + 1) * fu;
+        below * (8 - fv) + above * fv
     }
 
     /// Mean colour, 0..255, of a square about a point.
     pub fn color_at(&self, point: DVec2, side_m: f64) -> [f32; 3] {
         let level = (side_m / TEXEL_M).max(1.0).log2().floor() as usize;
-        unspread(self.fetch(level.min(LEVELS - 1), point.x as f32, point.y as f32), 1.0)
+        let level = level.min(LEVELS - 1);
+        let at = self.locate(level, point.x as f32, point.y as f32);
+        unspread(self.sum::<1>(level, at, [0, 0]), 1.0)
     }
 }
 
@@ -167,6 +224,9 @@ mod tests {
         assert!(color.iter().all(|c| (c - 255.0).abs() < 1e-3), "{color:?}");
         let red = u32::from(pack([255.0, 0.0, 0.0]));
         let color = unspread(((red | red << 16) & SPREAD) * 16, 1.0 / 16.0);
+        for x in [-3.0f32, -0.4, 0.0, 1.0, 255.7, 100_000.0, -4_000_000.0] {
+            assert_eq!(fixed(x), x.round_ties_even() as i32);
+        }
         assert!((color[0] - 255.0).abs() < 1e-3 && color[1] == 0.0 && color[2] == 0.0, "{color:?}");
     }
 }
