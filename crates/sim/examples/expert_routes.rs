@@ -51,6 +51,30 @@ fn main() {
                     expert.describe()
                 );
             }
+            if only.is_some() && world.tick() % 100 == 0 && args.iter().any(|a| a == "near") {
+                let ego = world.ego().footprint().center;
+                let mut near: Vec<_> = world.actors().iter().map(|a| (ego.to_local(a.pose().position()), a)).collect();
+                near.sort_by(|a, b| a.0.length().total_cmp(&b.0.length()));
+                for (p, a) in near.iter().take(8) {
+                    println!(
+                        "      {} {:?} {:?} at {:.1},{:.1} v {:.2} lane {:?} next {:?} {}",
+                        a.state.id,
+                        a.state.kind,
+                        a.role,
+                        p.x,
+                        p.y,
+                        a.speed_mps(),
+                        a.lane(),
+                        a.next_lanes().first(),
+                        match &a.behaviour {
+                            apprentice_sim::Behaviour::Lane(_) => "lane",
+                            apprentice_sim::Behaviour::Parked => "parked",
+                            apprentice_sim::Behaviour::Scripted(_) => "script",
+                            _ => "walk",
+                        }
+                    );
+                }
+            }
             world.step(control);
             while events < world.criteria().events().len() {
                 if only.is_some() {

@@ -122,10 +122,11 @@ fn all_types_play_and_play_again() {
             }
         }
         let (_, staged, moved) = played.unwrap_or_else(|| panic!("{} found no place", kind.name));
-        let stands = ["Accident", "Construction", "ParkedObstacle", "ParkingExit", "BlockedIntersection", "ControlLoss"]
-            .iter()
-            .any(|p| kind.name.starts_with(p))
-            || kind.name.starts_with("VehicleOpensDoor");
+        let stands =
+            ["Accident", "Construction", "ParkedObstacle", "ParkingExit", "BlockedIntersection", "ControlLoss"]
+                .iter()
+                .any(|p| kind.name.starts_with(p))
+                || kind.name.starts_with("VehicleOpensDoor");
         let plain = kind.name.starts_with("Vanilla") || matches!(kind.name, "T_Junction" | "SequentialLaneChange");
         if !plain && (staged == 0 || (!stands && moved == 0)) {
             silent.push(format!("{}: {staged} staged, {moved} moved, {tried} places", kind.name));

@@ -123,7 +123,7 @@ impl Around {
             advice.cap_mps = if leaves_lane { 9.0 } else { 10.0 };
             return advice;
         }
-        let full_s_m = (cluster.from_s_m - HALF_LENGTH_M - 0.7).max(s + 4.0);
+        let full_s_m = (cluster.from_s_m - HALF_LENGTH_M - 0.7).max(s + 2.0 + 1.5 * offset.abs());
         let from_s_m = (full_s_m - ramp_m).max(s + 0.3);
         let detour =
             Detour { from_s_m, full_s_m, back_s_m, end_s_m: back_s_m + ramp_m, offset_m: offset, start_offset_m: 0.0 };

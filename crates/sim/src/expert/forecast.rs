@@ -77,9 +77,8 @@ pub(super) fn first_hit(
                 continue;
             }
             // Whoever runs into the ego's tail from behind brakes themself.
-            let behind = ego.center.to_local(other.center.position());
             let from_behind = o.s_m + o.half_along_m < s - EGO_SIZE_M[0] / 2.0 + 0.5 && o.yaw_to_line_rad.abs() < 0.8;
-            if from_behind && behind.x < 0.0 {
+            if from_behind {
                 continue;
             }
             return Some(Hit { who: i, after_s: t, s_m: at });

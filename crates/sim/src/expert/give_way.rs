@@ -16,7 +16,11 @@ const YELLOW_MPS2: f64 = 3.5;
 /// The gap left behind somebody and before somebody, seconds.
 const MARGIN_S: f64 = 0.7;
 /// How the expert sets off into a junction, m/s².
-const SETTING_OFF_MPS2: f64 = 2.6;
+const SETTING_OFF_MPS2: f64 = 3.0;
+/// Patience with those who stand, ticks; and with those who keep coming.
+const PATIENCE_TICKS: u32 = 100;
+/// Braking that may be asked of those who come from behind when merging, m/s².
+const ASKED_MPS2: f64 = 1.8;
 
 /// A stretch of the route inside one junction.
 #[derive(Clone, Debug)]
@@ -37,6 +41,10 @@ pub(super) struct Crossing {
 pub(super) struct Junctions {
     stopped_for: Option<LaneId>,
     waited_ticks: u32,
+    /// Beyond patience until this place of the route.
+    impatient_to_s_m: f64,
+    /// Whom it lets pass: the actor's id and the lane.
+    pub lets_pass: Option<(u32, LaneId)>,
 }
 
 /// Junctions ahead on the route (also the one the ego is in), nearest first.
@@ -83,6 +91,7 @@ impl Junctions {
         let front = world.route_progress_m() + EGO_SIZE_M[0] / 2.0;
         let mut stops = Vec::new();
         let mut waits = false;
+        self.lets_pass = None;
         for crossing in crossings {
             let gap = crossing.line_s_m - front;
             let before_line = gap > -1.0;
@@ -119,11 +128,16 @@ impl Junctions {
             }
         }
         self.waited_ticks = if waits && speed < 0.3 { self.waited_ticks + 1 } else { 0 };
+        if self.waited_ticks > PATIENCE_TICKS
+            && let Some(crossing) = crossings.iter().find(|c| c.exit_s_m > front)
+        {
+            self.impatient_to_s_m = crossing.exit_s_m;
+        }
         stops
     }
 
     /// Where to wait for others in a junction, if somebody has to be let pass.
-    fn give_way(&self, world: &World, seen: &[Seen], crossing: &Crossing, front: f64) -> Option<f64> {
+    fn give_way(&mut self, world: &World, seen: &[Seen], crossing: &Crossing, front: f64) -> Option<f64> {
         // Meeting places along the route: from, to, what is met.
         let mut meets: Vec<(f64, f64, &crate::rules::Meeting)> = Vec::new();
         for &(lane, begins) in &crossing.lanes {
@@ -147,10 +161,12 @@ impl Junctions {
             let from = meets[begin].0;
             // Once the nose is in, on it goes.
             if front < from + 0.3 {
-                let clear = meets[begin..end].iter().all(|&(from, to, meeting)| {
-                    self.is_clear(world, seen, meeting, from - front, to - front + EGO_SIZE_M[0])
+                let waits_for = meets[begin..end].iter().find_map(|&(from, to, meeting)| {
+                    self.in_the_way(world, seen, meeting, from - front, to - front + EGO_SIZE_M[0])
+                        .map(|id| (id, meeting.other))
                 });
-                if !clear {
+                if waits_for.is_some() {
+                    self.lets_pass = waits_for;
                     let near = from - 0.8;
                     return Some(if begin == 0 && near < crossing.line_s_m + 4.0 && front < crossing.line_s_m + 0.5 {
                         near.min(crossing.line_s_m)
@@ -164,15 +180,23 @@ impl Junctions {
         None
     }
 
-    /// Whether nobody will be at a meeting place while the ego is: `near_m` ahead of the front bumper it begins, after
-    /// `far_m` the tail is out of it.
-    fn is_clear(&self, world: &World, seen: &[Seen], meeting: &crate::rules::Meeting, near_m: f64, far_m: f64) -> bool {
+    /// Who will be at a meeting place while the ego is: `near_m` ahead of the front bumper it begins, after `far_m` the
+    /// tail is out of it.
+    fn in_the_way(
+        &self,
+        world: &World,
+        seen: &[Seen],
+        meeting: &crate::rules::Meeting,
+        near_m: f64,
+        far_m: f64,
+    ) -> Option<u32> {
         let speed = world.ego.speed_mps;
+        let impatient = world.route_progress_m() < self.impatient_to_s_m;
         let top = 8.0_f64.max(speed);
         let in_s = time_to_cover_s(near_m, speed, SETTING_OFF_MPS2, top);
         let out_s = time_to_cover_s(far_m, speed, SETTING_OFF_MPS2, top);
         let other = &world.net.lanes[meeting.other];
-        seen.iter().filter(|s| s.kind.is_vehicle() && !s.parked).all(|s| {
+        let passes = |s: &Seen| {
             let actor = &world.actors[s.index];
             let on = &actor.on_lanes;
             let place = match actor.behaviour {
@@ -205,19 +229,31 @@ impl Junctions {
                 if meeting.has_priority && can_stop && s.speed_mps < 4.0 {
                     return true;
                 }
-                if stands && (!meeting.gives_way || self.waited_ticks > 160) {
+                if stands && (!meeting.gives_way || impatient) {
                     return true;
                 }
             } else if stands && enters_m > 0.3 {
                 // Waits inside for somebody, perhaps for us.
-                return self.waited_ticks > 60 || meeting.has_priority || meeting.kind == ConflictKind::Merging;
+                return impatient || meeting.has_priority || meeting.kind == ConflictKind::Merging;
             }
             let pace = s.speed_mps.max(2.0);
             let their_in_s = (enters_m.max(0.0)) / (s.speed_mps + 1.0).max(2.5);
             let their_out_s = clears_m / pace;
-            // Merging in front of somebody faster takes more.
-            let extra = if meeting.kind == ConflictKind::Merging { 0.25 * (s.speed_mps - 4.0).max(0.0) } else { 0.0 };
-            out_s + MARGIN_S + extra < their_in_s || their_out_s + 0.3 < in_s
-        })
+            let margin_s = if impatient { 0.5 * MARGIN_S } else { MARGIN_S };
+            if their_out_s + 0.3 < in_s || out_s + margin_s < their_in_s {
+                return true;
+            }
+            if meeting.kind != ConflictKind::Merging {
+                return false;
+            }
+            // Whoever is behind when the ego merges adapts to its speed, if that does not ask too much.
+            let merges_mps = (speed * speed + 2.0 * SETTING_OFF_MPS2 * near_m.max(0.0)).sqrt().min(top);
+            let room_m = enters_m - s.speed_mps * in_s;
+            let asked =
+                (s.speed_mps * s.speed_mps - merges_mps * merges_mps).max(0.0) / (2.0 * (room_m - 2.0).max(0.1));
+            room_m > 5.0 && asked < if impatient { 2.0 * ASKED_MPS2 } else { ASKED_MPS2 }
+        };
+        let moving = seen.iter().filter(|s| s.kind.is_vehicle() && !s.parked);
+        moving.filter(|s| !passes(s)).map(|s| world.actors[s.index].state.id).next()
     }
 }

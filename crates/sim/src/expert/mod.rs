@@ -126,7 +126,8 @@ impl Expert {
         let detour = self.around.detour.map_or(String::new(), |d| {
             format!("around {:.1} m from {:.0} to {:.0} m", d.offset_m, d.from_s_m, d.end_s_m)
         });
-        format!("wants {:.1} m/s, {:.2} m/s² {detour}", self.wanted_mps, self.acceleration_mps2)
+        let lets = self.junctions.lets_pass.map_or(String::new(), |(id, lane)| format!(" lets {id} pass on {lane}"));
+        format!("wants {:.1} m/s, {:.2} m/s² {detour}{lets}", self.wanted_mps, self.acceleration_mps2)
     }
 
     /// Control for the world's next step.
@@ -158,7 +159,11 @@ impl Expert {
             }
         };
         for o in &seen {
-            if let Some(limit) = leader_limit(world, o, front) {
+            // What is being gone around is the forecast's business.
+            let passed = self.around.detour.is_some_and(|d| d.offset_m != 0.0)
+                && (o.parked || o.kind == ActorKind::Bicycle)
+                && o.speed_mps < 0.9 * speed.max(wanted);
+            if let Some(limit) = leader_limit(world, o, front).filter(|_| !passed) {
                 let id = world.actors[o.index].state.id;
                 consider(limit, Reason::Leader(id), &mut acceleration);
             }
@@ -211,7 +216,7 @@ impl Expert {
             wanted_mps: self.wanted_mps.max(0.5),
             time_gap_s: 1.0,
             min_gap_m: 3.0,
-            max_acceleration_mps2: 2.6,
+            max_acceleration_mps2: 3.0,
             comfortable_braking_mps2: 3.0,
         }
     }

@@ -92,6 +92,10 @@ pub(super) fn look(world: &World, mode: ExpertMode, memory: &mut Memory, track: 
     for (index, actor) in world.actors.iter().enumerate() {
         let distance2 = (actor.pose().position() - eye).length_squared();
         let range = if mode == ExpertMode::Privileged { KNOWN_M } else { SIGHT_M };
+        // Flat rubbish is driven over.
+        if actor.state.kind == ActorKind::Debris {
+            continue;
+        }
         if distance2 > range * range || !same_level(actor.state.ground_z_m, world.ego.ground_z_m) {
             continue;
         }

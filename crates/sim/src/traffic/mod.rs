@@ -153,7 +153,6 @@ impl Traffic {
                     best = Some((gap, entry.speed_mps));
                 }
             }
-            // While changing lanes, those in the lane left behind count as well.
             start += world.net.lanes[at].length_m;
             if best.is_some() || start > sight {
                 break;
@@ -163,11 +162,13 @@ impl Traffic {
                 None => break,
             }
         }
+        // While changing lanes, those in the lane left behind count as long as they are in the way.
         if let Some(old) = on.leaving {
-            let shift = world.net.lanes[old].project(actor.pose().position()).0;
+            let (shift, lateral) = world.net.lanes[old].project(actor.pose().position());
             for entry in self.on_lane(old).filter(|e| e.actor != index && !(driver.ignore_ego && e.actor == EGO)) {
                 let gap = entry.s_m - shift - entry.half_length_m - half_length;
-                if entry.s_m > shift && best.is_none_or(|(g, _)| gap < g) {
+                let in_way = (entry.lateral_m - lateral).abs() < entry.half_width_m + half_width + 0.15;
+                if in_way && entry.s_m > shift && best.is_none_or(|(g, _)| gap < g) {
                     best = Some((gap, entry.speed_mps));
                 }
             }
