@@ -48,6 +48,8 @@ pub(crate) struct Decision {
     pub admitted: Option<(u64, LaneId)>,
     /// The ticket for this lane is taken back.
     pub revoked: Option<LaneId>,
+    /// Keep this much more to the left, around something at the lane's edge.
+    pub dodge_m: f64,
     /// Stands at (or creeps towards) a line it waits at.
     pub at_line: bool,
 }
@@ -98,6 +100,7 @@ impl Traffic {
         let idm = idm_of(world, actor, driver, lane);
         let mut acceleration = idm.free(speed).min(bend_ahead(world, actor, lane, &idm));
         if !driver.ignore_others {
+            self.decisions[index].dodge_m = self.dodge_m(world, index, lane);
             if let Some((gap, other)) = self.leader(world, index, driver, lane) {
                 acceleration = acceleration.min(idm.behind(speed, gap, other));
             }
@@ -121,6 +124,30 @@ impl Traffic {
         self.decisions[index].acceleration_mps2 = acceleration.clamp(-MAX_BRAKING_MPS2, idm.max_acceleration_mps2);
         if driver.lane_changes && !driver.ignore_others {
             self.decisions[index].change = change::wanted(self, world, index, driver, lane, &idm);
+        }
+    }
+
+    /// How far to move over for what stands or creeps at the edge of the lane ahead, metres to the left; 0 where that
+    /// would not be enough.
+    fn dodge_m(&self, world: &World, index: usize, lane: LaneId) -> f64 {
+        const MOST_M: f64 = 0.9;
+        let actor = &world.actors[index];
+        let on = &actor.on_lanes;
+        let half_width = f64::from(actor.state.size_m[1]) / 2.0;
+        let (mut left, mut right) = (0.0_f64, 0.0_f64);
+        for entry in self.on_lane(lane) {
+            let ahead = entry.s_m - on.s_m;
+            let stands = entry.actor != EGO && !matches!(world.actors[entry.actor].behaviour, Behaviour::Lane(_));
+            if !stands || !(-8.0..30.0).contains(&ahead) {
+                continue;
+            }
+            let needs = entry.half_width_m + half_width + 0.3 - entry.lateral_m.abs();
+            if entry.lateral_m > 0.0 { right = right.max(needs) } else { left = left.max(needs) }
+        }
+        match (left, right) {
+            (l, 0.0) if l <= MOST_M => l,
+            (0.0, r) if r <= MOST_M => -r,
+            _ => 0.0,
         }
     }
 

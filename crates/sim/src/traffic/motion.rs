@@ -91,7 +91,7 @@ fn stand(net: &RoadNetwork, actor: &mut Actor) {
     actor.state.speed_mps = 0.0;
     actor.acceleration_mps2 = 0.0;
     actor.yaw_rate_radps = 0.0;
-    if actor.state.kind.is_pedestrian() {
+    if actor.state.kind.is_pedestrian() || actor.state.kind == crate::state::ActorKind::Debris {
         return;
     }
     refresh_touch(net, actor, 0);
@@ -361,7 +361,7 @@ fn move_on_lanes(
         on.stopped_at_sign |= on.waited > 10;
     }
     // Sideways, towards where it wants to be in the lane.
-    let wanted = driver.lateral_offset_m;
+    let wanted = driver.lateral_offset_m + decision.dodge_m;
     let error = wanted - on.lateral_m;
     let fastest = CHANGE_MPS.min(0.25 * next_speed);
     let rate = (1.2 * error).clamp(-fastest, fastest);
