@@ -100,21 +100,18 @@ impl Blocker {
 
     /// Ordinary traffic that has come to rest behind the obstacle would block the way for good: it leaves.
     fn dissolve_queue(&self, world: &mut World) {
-        let lane = self.site.route.at(self.from_s_m).lane;
-        let ego = world.ego().footprint().center;
-        let here = self.site.pose(self.from_s_m, 0.0);
+        let progress = world.route_progress_m();
+        let half = self.site.lane_width_m(self.from_s_m) / 2.0;
         let stuck: Vec<u32> = world
             .actors()
             .iter()
+            .filter(|a| a.role == Role::Background && a.state.kind.is_vehicle() && a.speed_mps() < 0.5)
             .filter(|a| {
-                let along = here.to_local(a.pose().position());
-                a.role == Role::Background
-                    && a.state.kind.is_vehicle()
-                    && a.speed_mps() < 1.0
-                    && (-40.0..5.0).contains(&along.x)
-                    && along.y.abs() < 2.5
-                    && a.lane().is_none_or(|(id, _)| id == lane || along.y.abs() < 1.5)
-                    && ego.to_local(a.pose().position()).x > 3.0
+                let (s, lateral) = self.site.route.project(a.pose().position(), self.from_s_m);
+                // In the blocked lane, or caught on the way out of it.
+                s > progress + 3.0
+                    && (self.from_s_m - 40.0..self.to_s_m + 5.0).contains(&s)
+                    && lateral.abs() < half + 1.2
             })
             .map(|a| a.state.id)
             .collect();
