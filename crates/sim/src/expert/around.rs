@@ -159,7 +159,7 @@ impl Around {
             .filter(|o| {
                 let creeps =
                     o.kind == ActorKind::Bicycle && o.along_mps() < 0.5 * speed_limit && o.yaw_to_line_rad.abs() < 0.6;
-                (o.parked || creeps) && o.kind != ActorKind::Debris || (o.parked && o.kind == ActorKind::Debris)
+                o.parked || creeps
             })
             .filter_map(|o| {
                 // Relative to the route, not to the line around it.

@@ -99,6 +99,9 @@ pub(super) fn look(world: &World, mode: ExpertMode, memory: &mut Memory, track: 
         if distance2 > range * range || !same_level(actor.state.ground_z_m, world.ego.ground_z_m) {
             continue;
         }
+        if actor.state.kind == ActorKind::Debris {
+            continue; // Flat rubbish is driven over.
+        }
         if mode == ExpertMode::VisibleOnly {
             if is_in_sight(world, index, eye) {
                 memory.note(actor.state.id, tick);

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// A trigger farther from the route than this is not on it, metres.
 const TRIGGER_REACH_M: f64 = 15.0;
+/// How far the road after the route's end is known, metres.
+const ONWARD_M: f64 = 150.0;
 /// A trigger fires this much before its place, metres.
 const TRIGGER_LEAD_M: f64 = 2.0;
 
@@ -40,6 +42,8 @@ pub(super) struct Site {
     /// Along the route, metres.
     pub trigger_s_m: f64,
     pub seed: u64,
+    /// Where the road leads after the route's end.
+    onward: LanePath,
 }
 
 impl Site {
@@ -61,7 +65,10 @@ impl Site {
                 problem: format!("its trigger lies {:.1} m from the route", best.0),
             });
         }
-        Ok(Self { net: world.net.clone(), route: world.route.clone(), trigger_s_m: best.1, seed })
+        let end = world.route.at(world.route.length_m);
+        let along = world.net.lanes[end.lane].project(end.position.truncate()).0;
+        let onward = downstream(&world.net, end.lane, along, ONWARD_M);
+        Ok(Self { net: world.net.clone(), route: world.route.clone(), trigger_s_m: best.1, seed, onward })
     }
 
     /// Whether the ego has reached the trigger.
@@ -69,8 +76,11 @@ impl Site {
         world.route_progress_m() >= self.trigger_s_m - TRIGGER_LEAD_M
     }
 
-    /// Pose on the route's lane, `left_m` to the left of its centre.
+    /// Pose on the route's lane (or on the road after the route's end), `left_m` to the left of its centre.
     pub fn pose(&self, s_m: f64, left_m: f64) -> Pose2 {
+        if s_m > self.route.length_m {
+            return self.onward.at(&self.net, s_m - self.route.length_m).0.offset(0.0, left_m);
+        }
         let point = self.route.at(s_m);
         Pose2::new(point.position.x, point.position.y, point.yaw_rad).offset(0.0, left_m)
     }

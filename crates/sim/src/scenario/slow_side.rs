@@ -1,5 +1,5 @@
 //! Slow cyclists at the edge of the ego's lane (`HazardAtSideLane`, `HazardAtSideLaneTwoWays`): they ride at
-//! `bicycle_speed` for `bicycle_drive_distance` and then stop.
+//! `bicycle_speed` for `bicycle_drive_distance` and then turn off the road.
 
 use super::flow::{Stream, oncoming};
 use super::site::Site;
@@ -15,6 +15,8 @@ const RIDERS: usize = 3;
 const SPACING_M: f64 = 6.0;
 /// Their places, as shares of half the lane's width to the right.
 const ASIDE: [f64; RIDERS] = [0.7, 0.62, 0.78];
+/// Over this much road they turn off it, metres.
+const TURN_OFF_M: f64 = 9.0;
 /// Speed of the oncoming stream, m/s.
 const ONCOMING_MPS: f64 = 8.3;
 
@@ -40,7 +42,11 @@ impl SlowSide {
         for (i, share) in ASIDE.iter().enumerate() {
             let at = first + SPACING_M * i as f64;
             let left = -share * site.lane_width_m(at) / 2.0;
-            let mut path = Scripted::new(site.route_points(at, at + drive, left), 0.0);
+            let mut points = site.route_points(at, at + drive, left);
+            // At the end of their ride they turn off the road.
+            let end = at + drive + TURN_OFF_M;
+            points.push(site.pose(end, -(site.edge_m(end, -1.0) + 1.0)).position());
+            let mut path = Scripted::new(points, 0.0);
             path.at_end = AtEnd::Stay;
             path.acceleration_mps2 = 1.5;
             path.careful = false;
