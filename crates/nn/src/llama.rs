@@ -108,10 +108,13 @@ impl KvCache {
         self.blocks.is_empty()
     }
 
-    /// The same memory for `n` continuations of each sequence: row b becomes rows b·n .. b·n+n.
-    pub fn repeat_each(&self, n: i64) -> Self {
-        let repeat = |t: &Tensor| t.repeat_interleave_self_int(n, 0, None);
-        Self { blocks: self.blocks.iter().map(|(k, v)| (repeat(k), repeat(v))).collect() }
+    /// The memory of the given rows, in that order; a row may come more than once.
+    ///
+    /// # Shapes
+    /// rows `[R]` (int64).
+    pub fn select(&self, rows: &Tensor) -> Self {
+        let pick = |t: &Tensor| t.index_select(0, rows);
+        Self { blocks: self.blocks.iter().map(|(k, v)| (pick(k), pick(v))).collect() }
     }
 }
 

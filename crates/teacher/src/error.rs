@@ -2,6 +2,9 @@
 
 use apprentice_core::Hint;
 use apprentice_core::contract::ContractError;
+use apprentice_data::DataError;
+use apprentice_nn::NnError;
+use apprentice_planner::PlannerError;
 use apprentice_store::StoreError;
 use std::path::PathBuf;
 
@@ -11,6 +14,15 @@ pub enum TeacherError {
     /// A file of guidance cannot be written, read or believed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Weights cannot be written, read or believed.
+    #[error(transparent)]
+    Nn(#[from] NnError),
+    /// The vision side refused.
+    #[error(transparent)]
+    Planner(#[from] PlannerError),
+    /// The data refused.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The file's contract cannot be honoured.
     #[error("{}: {source}", path.display())]
     Contract {
@@ -57,14 +69,16 @@ impl Hint for TeacherError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Store(e) => e.hint(),
+            Self::Nn(e) => e.hint(),
+            Self::Planner(e) => e.hint(),
+            Self::Data(e) => e.hint(),
             Self::Contract { source, .. } => source.hint(),
-            Self::Tokenizer { .. } => {
-                Some("use the tokenizer.json that belongs to the model, or train the teacher again".into())
-            }
+            Self::Tokenizer { .. } => Some("use the tokenizer.json that belongs to the model, or train the teacher again".into()),
             Self::Config { .. } => Some("correct the field, or start from `--config` of the nano teacher".into()),
-            Self::OtherGuidance { path, .. } => {
-                Some(format!("harvest again with this teacher into another folder, or delete {}", path.display()))
-            }
+            Self::OtherGuidance { path, .. } => Some(format!(
+                "harvest again with this teacher into another folder, or delete {}",
+                path.display()
+            )),
             Self::NotFinite { .. } => Some("train the teacher again with a lower learning rate".into()),
         }
     }

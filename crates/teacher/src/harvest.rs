@@ -1,0 +1,191 @@
+//! Harvest: run a frozen teacher once over samples and keep what it gives.
+
+use crate::{CacheSpec, CacheWriter, GuidanceCache, Precision, Teacher, TeacherError};
+use apprentice_core::sample::SampleId;
+use apprentice_core::{Command, HORIZON_STEPS, Progress};
+use apprentice_data::{Frame, Loader, LoaderConfig, WorldSet};
+use apprentice_planner::batch::observe;
+use apprentice_planner::Draw;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tch::{Device, Tensor, no_grad};
+
+/// Where guidance is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tap {
+    /// The planning latent s_T, `[L]`.
+    PlanningToken,
+    /// What the language model reads, `[V, D]`.
+    VisionTokens,
+    /// A trajectory per command, metres, `[6, 6, 2]`: pseudo-labels.
+    Trajectories,
+}
+
+impl Tap {
+    /// All taps.
+    pub const ALL: [Tap; 3] = [Self::PlanningToken, Self::VisionTokens, Self::Trajectories];
+
+    /// As written in keys and folder names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PlanningToken => "planning-token",
+            Self::VisionTokens => "vision-tokens",
+            Self::Trajectories => "trajectories",
+        }
+    }
+
+    /// From the command line's word.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.name() == name)
+    }
+
+    /// Shape of one sample's values.
+    pub fn shape(self, teacher: &Teacher) -> Vec<usize> {
+        let config = &teacher.config;
+        match self {
+            Self::PlanningToken => vec![config.vision.planner.latent as usize],
+            Self::VisionTokens => vec![config.vision_tokens() as usize, config.lm.hidden_size as usize],
+            Self::Trajectories => vec![Command::COUNT, HORIZON_STEPS, 2],
+        }
+    }
+
+    /// Latents in half precision; trajectories keep their millimetres.
+    pub fn precision(self) -> Precision {
+        match self {
+            Self::PlanningToken | Self::VisionTokens => Precision::F16,
+            Self::Trajectories => Precision::F32,
+        }
+    }
+}
+
+/// A multiple of the batch, so that what stands in a batch together never depends on where a run was cut.
+const SHARD_SAMPLES: usize = 512;
+const BATCH: usize = 16;
+
+/// What is to be harvested from whom.
+pub struct Harvest<'a> {
+    /// The frozen teacher.
+    pub teacher: &'a Teacher,
+    /// Hash of its checkpoint.
+    pub teacher_hash: &'a str,
+    /// Where the samples are.
+    pub set: &'a Arc<WorldSet>,
+    /// Which samples.
+    pub ids: &'a [SampleId],
+    /// Where guidance is taken.
+    pub taps: &'a [Tap],
+}
+
+/// What a harvest would cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Price {
+    /// Samples.
+    pub samples: usize,
+    /// Bytes on disk, by tap.
+    pub bytes: Vec<(String, u64)>,
+    /// Seconds on this machine, from a few batches.
+    pub seconds: f64,
+}
+
+impl Harvest<'_> {
+    fn spec(&self, tap: Tap) -> CacheSpec {
+        CacheSpec {
+            teacher: self.teacher_hash.into(),
+            tap: tap.name().into(),
+            preprocessing: self.teacher.config.vision.preprocessing().hash(),
+            augmentation: "none".into(),
+            precision: tap.precision(),
+            shape: tap.shape(self.teacher),
+            shard_samples: SHARD_SAMPLES,
+        }
+    }
+
+    fn loader(&self, ids: &[SampleId]) -> Result<Loader, TeacherError> {
+        let rig = self.teacher.config.vision.preprocessing().rig;
+        Ok(Loader::new(self.set.clone(), ids.to_vec(), LoaderConfig::evaluation(rig, BATCH))?)
+    }
+
+    /// Every tap's values of a batch, row by row.
+    fn taste(&self, frames: &[Frame]) -> Result<Vec<Vec<Vec<f32>>>, TeacherError> {
+        let images: Vec<_> = frames.iter().map(|f| f.images.as_slice()).collect();
+        let speed: Vec<_> = frames.iter().map(|f| f.sample.ego.speed_mps).collect();
+        let command: Vec<_> = frames.iter().map(|f| f.sample.command.index() as i64).collect();
+        let vision = &self.teacher.config.vision;
+        let inputs =
+            observe(vision, &vision.preprocessing(), &images, &speed, &command, self.teacher.vs.device())?;
+        Ok(no_grad(|| {
+            let (scene, tokens) = self.teacher.see(&inputs, false);
+            let thought = self.teacher.think(&scene, &tokens, None);
+            let take = |tap: &Tap| match tap {
+                Tap::PlanningToken => rows(&thought.latent),
+                Tap::VisionTokens => rows(&tokens),
+                Tap::Trajectories => rows(&self.teacher.decode(&scene, &thought, Draw::Mean).trajectories),
+            };
+            self.taps.iter().map(take).collect()
+        }))
+    }
+
+    /// What it would cost, without writing anything.
+    ///
+    /// # Errors
+    /// When a sample cannot be read.
+    pub fn price(&self) -> Result<Price, TeacherError> {
+        let bytes = self.taps.iter().map(|&t| (t.name().to_string(), self.spec(t).price_bytes(self.ids.len()))).collect();
+        let few = &self.ids[..self.ids.len().min(3 * BATCH)];
+        let mut seconds = 0.0;
+        if !few.is_empty() {
+            let mut loader = self.loader(few)?;
+            let begun = Instant::now();
+            for step in 0..loader.batches() {
+                self.taste(&loader.batch(step)?)?;
+            }
+            seconds = begun.elapsed().as_secs_f64() / few.len() as f64 * self.ids.len() as f64;
+        }
+        Ok(Price { samples: self.ids.len(), bytes, seconds })
+    }
+
+    /// Write what is missing in `folder`, one folder per tap, and open the caches.
+    ///
+    /// # Errors
+    /// When a sample cannot be read, a file cannot be written, or the folder holds other guidance.
+    pub fn run(&self, folder: &Path, progress: &dyn Progress) -> Result<Vec<GuidanceCache>, TeacherError> {
+        let open = |&tap: &Tap| CacheWriter::open(&folder.join(tap.name()), self.spec(tap), self.ids.to_vec());
+        let writers = self.taps.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        progress.start("harvest", self.ids.len() as u64);
+        for shard in 0..self.ids.len().div_ceil(SHARD_SAMPLES) {
+            let missing: Vec<_> = writers.iter().map(|w| !w.has(shard)).collect();
+            let Some(ids) = writers.first().map(|w| w.shard_ids(shard)) else { break };
+            if missing.iter().any(|&m| m) {
+                let mut loader = self.loader(ids)?;
+                let mut kept: Vec<Vec<Option<Vec<f32>>>> = vec![vec![]; writers.len()];
+                for step in 0..loader.batches() {
+                    let frames = loader.batch(step)?;
+                    for (kept, values) in kept.iter_mut().zip(self.taste(&frames)?) {
+                        kept.extend(values.into_iter().map(Some));
+                    }
+                    progress.advance(frames.len() as u64);
+                }
+                for ((writer, rows), _) in writers.iter().zip(&kept).zip(&missing).filter(|(_, missing)| **missing) {
+                    writer.write(shard, rows)?;
+                }
+            } else {
+                progress.advance(ids.len() as u64);
+            }
+        }
+        progress.finish();
+        self.taps.iter().map(|tap| GuidanceCache::open(&folder.join(tap.name()))).collect()
+    }
+}
+
+/// The rows of a tensor on the host.
+fn rows(tensor: &Tensor) -> Vec<Vec<f32>> {
+    let flat = tensor.flatten(1, -1).to_device(Device::Cpu).contiguous();
+    let (count, width) = flat.size2().expect("flattened to two dimensions");
+    let mut values = vec![0f32; (count * width) as usize];
+    let total = values.len();
+    flat.copy_data(&mut values, total);
+    values.chunks_exact(width as usize).map(<[f32]>::to_vec).collect()
+}
