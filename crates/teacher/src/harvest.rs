@@ -4,8 +4,8 @@ use crate::{CacheSpec, CacheWriter, GuidanceCache, Precision, Teacher, TeacherEr
 use apprentice_core::sample::SampleId;
 use apprentice_core::{Command, HORIZON_STEPS, Progress};
 use apprentice_data::{Frame, Loader, LoaderConfig, WorldSet};
-use apprentice_planner::batch::observe;
 use apprentice_planner::Draw;
+use apprentice_planner::batch::observe;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -114,8 +114,7 @@ impl Harvest<'_> {
         let speed: Vec<_> = frames.iter().map(|f| f.sample.ego.speed_mps).collect();
         let command: Vec<_> = frames.iter().map(|f| f.sample.command.index() as i64).collect();
         let vision = &self.teacher.config.vision;
-        let inputs =
-            observe(vision, &vision.preprocessing(), &images, &speed, &command, self.teacher.vs.device())?;
+        let inputs = observe(vision, &vision.preprocessing(), &images, &speed, &command, self.teacher.vs.device())?;
         Ok(no_grad(|| {
             let (scene, tokens) = self.teacher.see(&inputs, false);
             let thought = self.teacher.think(&scene, &tokens, None);
@@ -133,7 +132,8 @@ impl Harvest<'_> {
     /// # Errors
     /// When a sample cannot be read.
     pub fn price(&self) -> Result<Price, TeacherError> {
-        let bytes = self.taps.iter().map(|&t| (t.name().to_string(), self.spec(t).price_bytes(self.ids.len()))).collect();
+        let bytes =
+            self.taps.iter().map(|&t| (t.name().to_string(), self.spec(t).price_bytes(self.ids.len()))).collect();
         let few = &self.ids[..self.ids.len().min(3 * BATCH)];
         let mut seconds = 0.0;
         if !few.is_empty() {

@@ -40,7 +40,12 @@ impl Default for TeacherWeights {
 ///
 /// # Errors
 /// When the tokenizer cannot read them.
-pub fn draw_lessons(teacher: &Teacher, sample: &Sample, count: usize, key: &[u64]) -> Result<Vec<Lesson>, TeacherError> {
+pub fn draw_lessons(
+    teacher: &Teacher,
+    sample: &Sample,
+    count: usize,
+    key: &[u64],
+) -> Result<Vec<Lesson>, TeacherError> {
     let mut order: Vec<usize> = (0..sample.language.len()).collect();
     Rng::new(key).shuffle(&mut order);
     order.truncate(count);

@@ -68,7 +68,8 @@ impl Adapter {
         let [rows, columns] = vision.bev.cells().map(|n| n / 2);
         let pool = |x: &Tensor, [h, w]: [i64; 2], grid: [i64; 2]| {
             let image = x.transpose(1, 2).unflatten(2, [h, w]);
-            image.avg_pool2d([h / grid[0], w / grid[1]], [h / grid[0], w / grid[1]], [0, 0], false, true, None)
+            image
+                .avg_pool2d([h / grid[0], w / grid[1]], [h / grid[0], w / grid[1]], [0, 0], false, true, None)
                 .flatten(2, 3)
                 .transpose(1, 2)
         };
@@ -79,7 +80,8 @@ impl Adapter {
         let width = vision.width;
         let batch = scene.agents.size()[0];
         let pick = order.unsqueeze(2).expand([batch, tokens.agents, width], false);
-        let agent_places = scene.agent_positions.index_select(0, &order.flatten(0, 1)).unflatten(0, [batch, tokens.agents]);
+        let agent_places =
+            scene.agent_positions.index_select(0, &order.flatten(0, 1)).unflatten(0, [batch, tokens.agents]);
         let agents = scene.agents.gather(1, &pick, false) + self.position.forward(&agent_places);
         let map = &scene.map + self.position.forward(map_positions);
         let image = [vision.backbone.image_height as i64 / 8, vision.backbone.image_width as i64 / 8];
@@ -136,7 +138,12 @@ impl Teacher {
     ///
     /// # Errors
     /// [`TeacherError::Config`].
-    pub fn new(config: &TeacherConfig, tokenizer: TextTokenizer, seed: u64, device: Device) -> Result<Self, TeacherError> {
+    pub fn new(
+        config: &TeacherConfig,
+        tokenizer: TextTokenizer,
+        seed: u64,
+        device: Device,
+    ) -> Result<Self, TeacherError> {
         let mut config = config.clone();
         config.lm.vocab_size = tokenizer.vocab_size();
         config.check()?;
@@ -249,7 +256,10 @@ impl Teacher {
         let ids = Tensor::from_slice(&ids).reshape(shape).to_device(device);
         let bools = (Kind::Bool, device);
         let seen = Tensor::ones([shape[0], shape[1], length], bools);
-        let order = Tensor::ones([shape[1], shape[1]], bools).tril(0).unsqueeze(0).expand([shape[0], shape[1], shape[1]], false);
+        let order = Tensor::ones([shape[1], shape[1]], bools)
+            .tril(0)
+            .unsqueeze(0)
+            .expand([shape[0], shape[1], shape[1]], false);
         let positions = (Tensor::arange(shape[1], (Kind::Int64, device)) + length).unsqueeze(0);
         let hidden =
             self.lm.hidden(&self.lm.embed(&ids), &positions, &Tensor::cat(&[&seen, &order], 2), Some(&mut memory));
@@ -257,10 +267,7 @@ impl Teacher {
         let at = last.reshape([-1, 1, 1]).expand([shape[0], 1, hidden.size()[2]], false);
         let mut next = self.lm.logits(&hidden.gather(1, &at, false).squeeze_dim(1)).argmax(-1, false);
         let mut keys = Tensor::cat(
-            &[
-                &Tensor::ones([shape[0], length], bools),
-                &Tensor::from_slice(&valid).reshape(shape).to_device(device),
-            ],
+            &[&Tensor::ones([shape[0], length], bools), &Tensor::from_slice(&valid).reshape(shape).to_device(device)],
             1,
         );
         let mut said: Vec<Vec<i64>> = vec![vec![]; count];
@@ -320,8 +327,7 @@ impl Teacher {
         let file = read_tensors(path)?;
         let wrong = |source| TeacherError::Contract { path: path.into(), source };
         let contract = Contract::parse(file.field(CONTRACT_FIELD)?, "teacher").map_err(wrong)?;
-        let config: TeacherConfig =
-            serde_json::from_value(contract.model.clone()).map_err(|e| wrong(e.into()))?;
+        let config: TeacherConfig = serde_json::from_value(contract.model.clone()).map_err(|e| wrong(e.into()))?;
         if config.vision.preprocessing() != contract.preprocessing {
             return Err(wrong(apprentice_core::contract::ContractError::Mismatch {
                 field: "preprocessing",

@@ -33,7 +33,10 @@ impl QuizReport {
     pub fn means(&self) -> Option<[f64; 2]> {
         let n = self.kinds.len() as f64;
         (n > 0.0).then(|| {
-            [self.kinds.iter().map(|k| k.accuracy).sum::<f64>() / n, self.kinds.iter().map(|k| k.majority).sum::<f64>() / n]
+            [
+                self.kinds.iter().map(|k| k.accuracy).sum::<f64>() / n,
+                self.kinds.iter().map(|k| k.majority).sum::<f64>() / n,
+            ]
         })
     }
 
