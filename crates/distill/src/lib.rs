@@ -1,1 +1,25 @@
-//! (room not furnished yet)
+//! Distillation: recipes, the training loop, open-loop judging of checkpoints, and the proving ground's arms.
+//!
+//! A run is a [`run::Task`] in a folder: settings come from a TOML file and `key=value` overlays ([`config`]), batches
+//! from a seed and a step, checkpoints carry weights and optimiser, and a killed run goes on to the bytes of an undisturbed one.
+//! Methods are modules of [`recipes`]; what ships never contains a teacher.
+//!
+//! What may not enter here: the closed loop (it comes in as a callback), rendering, file formats of data.
+
+pub mod config;
+mod error;
+pub mod evaluate;
+pub mod recipes;
+pub mod run;
+pub mod shared_vision;
+pub mod source;
+pub mod student;
+pub mod teacher;
+
+pub use config::{TrainConfig, resolve};
+pub use error::DistillError;
+pub use evaluate::{BatchPlanner, ConstantVelocityPlanner, Judging, open_loop, open_planner};
+pub use run::{Done, Pace, Task, train};
+pub use shared_vision::{SharedDriver, SharedRun, SharedTask, SharedVision};
+pub use student::{Guides, STUDENT_FILE, StudentRun, StudentTask};
+pub use teacher::{QUIZ_FILE, TEACHER_FILE, TeacherRun, TeacherTask, quiz};

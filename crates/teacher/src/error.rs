@@ -73,12 +73,13 @@ impl Hint for TeacherError {
             Self::Planner(e) => e.hint(),
             Self::Data(e) => e.hint(),
             Self::Contract { source, .. } => source.hint(),
-            Self::Tokenizer { .. } => Some("use the tokenizer.json that belongs to the model, or train the teacher again".into()),
+            Self::Tokenizer { .. } => {
+                Some("use the tokenizer.json that belongs to the model, or train the teacher again".into())
+            }
             Self::Config { .. } => Some("correct the field, or start from `--config` of the nano teacher".into()),
-            Self::OtherGuidance { path, .. } => Some(format!(
-                "harvest again with this teacher into another folder, or delete {}",
-                path.display()
-            )),
+            Self::OtherGuidance { path, .. } => {
+                Some(format!("harvest again with this teacher into another folder, or delete {}", path.display()))
+            }
             Self::NotFinite { .. } => Some("train the teacher again with a lower learning rate".into()),
         }
     }

@@ -117,11 +117,8 @@ fn greedy_answers_with_memory_equal_reading_everything_again() {
     let teacher = teacher(2);
     let (batch, samples) = batch(&teacher.config, 0);
     let (_, tokens) = no_grad(|| teacher.see(&batch.inputs, false));
-    let prompts: Vec<_> = samples[0]
-        .language
-        .iter()
-        .map(|t| Prompt::ask(&teacher.tokenizer, &Question::of(t)).unwrap())
-        .collect();
+    let prompts: Vec<_> =
+        samples[0].language.iter().map(|t| Prompt::ask(&teacher.tokenizer, &Question::of(t)).unwrap()).collect();
     // Different lengths in one batch, and each alone.
     let together = teacher.answer(&tokens, &[(0, &prompts[0]), (1, &prompts[1]), (5, &prompts[0])]).unwrap();
     let apart: Vec<_> =

@@ -1,0 +1,224 @@
+//! Open loop: a checkpoint's plans over a part of the data, judged by the house's protocols.
+
+use crate::DistillError;
+use crate::shared_vision::{SHARED_KIND, SharedVision};
+use crate::source::ids_of;
+use crate::teacher::spread;
+use apprentice_core::contract::Preprocessing;
+use apprentice_core::{Contract, Progress, Trajectory};
+use apprentice_data::{Frame, Loader, LoaderConfig, Part, WorldSet};
+use apprentice_eval::planning::{PlanningResult, Subject, evaluate};
+use apprentice_eval::{Protocol, Start};
+use apprentice_nn::read_tensors;
+use apprentice_planner::batch::observe;
+use apprentice_planner::driver::plan_of;
+use apprentice_planner::student::CONTRACT_FIELD;
+use apprentice_planner::{Draw, InputMode, Inputs, Item, PlanOutput, Student, StudentConfig, collate};
+use apprentice_teacher::Teacher;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tch::{Device, Tensor, no_grad};
+
+/// The kind of source in the protocols' tables of ego boxes.
+const SOURCE: &str = "worlds";
+const BATCH: usize = 16;
+
+/// Plans for many frames at once.
+pub trait BatchPlanner {
+    /// The pictures it needs, or `None` when it looks at none.
+    fn preprocessing(&self) -> Option<Preprocessing>;
+    /// The commanded trajectory of each frame.
+    ///
+    /// # Errors
+    /// When a frame does not fit.
+    fn plans(&self, frames: &[Frame]) -> Result<Vec<Trajectory>, DistillError>;
+    /// Parameters used at test time.
+    fn parameters(&self) -> usize;
+}
+
+/// Frames as a network's input.
+pub(crate) fn inputs(config: &StudentConfig, frames: &[Frame], device: Device) -> Result<Inputs, DistillError> {
+    let images: Vec<_> = frames.iter().map(|f| f.images.as_slice()).collect();
+    let speed: Vec<_> = frames.iter().map(|f| f.sample.ego.speed_mps).collect();
+    let command: Vec<_> = frames.iter().map(|f| f.sample.command.index() as i64).collect();
+    Ok(observe(config, &config.preprocessing(), &images, &speed, &command, device)?)
+}
+
+/// The commanded trajectories on the host.
+pub(crate) fn selected(output: &PlanOutput, command: &Tensor) -> Vec<Trajectory> {
+    let commands = Vec::<i64>::try_from(&command.to_device(Device::Cpu)).expect("commands are a vector of int64");
+    let of = |(row, &c): (usize, &i64)| {
+        let command = apprentice_core::Command::from_index(c as usize).unwrap_or(apprentice_core::Command::LaneFollow);
+        *plan_of(&output.trajectories.get(row as i64), command).selected()
+    };
+    commands.iter().enumerate().map(of).collect()
+}
+
+impl BatchPlanner for Student {
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        (self.config.inputs == InputMode::Cameras).then(|| self.config.preprocessing())
+    }
+
+    fn plans(&self, frames: &[Frame]) -> Result<Vec<Trajectory>, DistillError> {
+        let inputs = match self.config.inputs {
+            // The ceiling looks at the visible labels: the one planner that may.
+            InputMode::VisibleLabels => {
+                let items: Vec<_> = frames.iter().map(|f| Item::unlabelled(&f.sample, &[])).collect();
+                collate(&self.config, &items, self.vs.device())?.inputs
+            }
+            _ => inputs(&self.config, frames, self.vs.device())?,
+        };
+        let output = no_grad(|| self.decode(&self.encode(&inputs, false), Draw::Mean));
+        Ok(selected(&output, &inputs.command))
+    }
+
+    fn parameters(&self) -> usize {
+        let unused: usize = self
+            .vs
+            .variables()
+            .iter()
+            .filter(|v| v.trainable && v.name.starts_with("planner.future."))
+            .map(|v| v.tensor.numel())
+            .sum();
+        self.vs.parameters() - unused
+    }
+}
+
+impl BatchPlanner for Teacher {
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        Some(self.config.vision.preprocessing())
+    }
+
+    fn plans(&self, frames: &[Frame]) -> Result<Vec<Trajectory>, DistillError> {
+        let inputs = inputs(&self.config.vision, frames, self.vs.device())?;
+        let output = no_grad(|| {
+            let (scene, tokens) = self.see(&inputs, false);
+            self.decode(&scene, &self.think(&scene, &tokens, None), Draw::Mean)
+        });
+        Ok(selected(&output, &inputs.command))
+    }
+
+    fn parameters(&self) -> usize {
+        self.vs.parameters()
+    }
+}
+
+/// Repeats the present speed: the floor of every table.
+pub struct ConstantVelocityPlanner;
+
+impl BatchPlanner for ConstantVelocityPlanner {
+    fn preprocessing(&self) -> Option<Preprocessing> {
+        None
+    }
+
+    fn plans(&self, frames: &[Frame]) -> Result<Vec<Trajectory>, DistillError> {
+        Ok(frames.iter().map(|f| Trajectory::constant_speed(f.sample.ego.speed_mps.into())).collect())
+    }
+
+    fn parameters(&self) -> usize {
+        0
+    }
+}
+
+/// A checkpoint of any kind, by its contract.
+///
+/// # Errors
+/// When the file is none, or cannot be honoured.
+pub fn open_planner(path: &Path, device: Device) -> Result<(Box<dyn BatchPlanner>, Contract), DistillError> {
+    let kind = {
+        let file = read_tensors(path)?;
+        let json: serde_json::Value = serde_json::from_str(file.field(CONTRACT_FIELD)?).map_err(|source| {
+            apprentice_planner::PlannerError::Contract { path: path.into(), source: source.into() }
+        })?;
+        json.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_string()
+    };
+    Ok(match kind.as_str() {
+        "student" => {
+            let (student, contract) = Student::load(path, device)?;
+            (Box::new(student), contract)
+        }
+        "teacher" => {
+            let (teacher, contract, _) = Teacher::load(path, device)?;
+            (Box::new(teacher), contract)
+        }
+        SHARED_KIND => {
+            let (student, contract) = SharedVision::load(path, device)?;
+            (Box::new(student), contract)
+        }
+        _ => return Err(DistillError::UnknownKind { path: path.into(), kind }),
+    })
+}
+
+/// What to judge on.
+#[derive(Clone)]
+pub struct Judging<'a> {
+    /// Worlds.
+    pub set: &'a Arc<WorldSet>,
+    /// Which part of them.
+    pub part: Part,
+    /// At most so many samples, spread evenly; `None` for all.
+    pub samples: Option<usize>,
+    /// Names of the protocols.
+    pub protocols: &'a [&'a str],
+}
+
+/// Judge a planner; one result per protocol, with rows.
+///
+/// # Errors
+/// When a sample cannot be read or a protocol does not exist.
+pub fn open_loop(
+    name: &str,
+    planner: &dyn BatchPlanner,
+    seed: Option<u64>,
+    on: &Judging<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<PlanningResult>, DistillError> {
+    let all = ids_of(on.set, on.part)?;
+    let ids = match on.samples {
+        Some(count) => spread(all, count),
+        None => all,
+    };
+    progress.start(&format!("judge {name}"), ids.len() as u64);
+    let (mut starts, mut plans) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
+    let mut thinking_s = 0.0;
+    let mut think = |frames: &[Frame]| -> Result<(), DistillError> {
+        let begun = Instant::now();
+        plans.extend(planner.plans(frames)?);
+        thinking_s += begun.elapsed().as_secs_f64();
+        starts.extend(frames.iter().map(|f| Start::from_sample(&f.sample)));
+        progress.advance(frames.len() as u64);
+        Ok(())
+    };
+    match planner.preprocessing() {
+        Some(preprocessing) => {
+            let mut loader =
+                Loader::new(on.set.clone(), ids.clone(), LoaderConfig::evaluation(preprocessing.rig, BATCH))?;
+            for step in 0..loader.batches() {
+                think(&loader.batch(step)?)?;
+            }
+        }
+        None => {
+            for few in ids.chunks(BATCH) {
+                let frame = |id| {
+                    let sample = on.set.sample(id)?;
+                    Ok(Frame { sample, images: vec![], view: apprentice_data::View::Plain })
+                };
+                think(&few.iter().map(frame).collect::<Result<Vec<_>, DistillError>>()?)?;
+            }
+        }
+    }
+    progress.finish();
+    let subject = Subject {
+        driver: name.into(),
+        data: format!("worlds, {} part", on.part.name()),
+        data_hash: on.set.hash().into(),
+        seed,
+        parameters: Some(planner.parameters() as u64),
+        ms_per_frame: Some(thinking_s * 1000.0 / ids.len().max(1) as f64),
+    };
+    on.protocols
+        .iter()
+        .map(|name| Ok(evaluate(&Protocol::named(name)?, SOURCE, subject.clone(), &starts, &plans)?))
+        .collect()
+}

@@ -1,0 +1,3 @@
+//! One module per method, each reading top to bottom beside its paper.
+
+pub mod orion_lite;
