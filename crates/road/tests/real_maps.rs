@@ -40,6 +40,10 @@ fn carla_towns_load_with_sensible_topology() {
             for line in &signal.stop_lines {
                 assert!(net.lanes[line.lane].junction.is_none());
                 assert!(net.lanes[line.lane].kind == LaneKind::Driving);
+                // Traffic waits before the light, in sight of it.
+                let frame = apprentice_core::Pose2::new(line.center.x, line.center.y, line.yaw_rad);
+                let ahead = frame.to_local(signal.pose_in_world.position()).x;
+                assert!(signal.kind != SignalKind::TrafficLight || ahead > 1.0, "{town}: light {} {ahead}", signal.id);
             }
         }
     }

@@ -94,7 +94,7 @@ pub(super) fn lanes(source: &Source) -> Result<(Vec<Lane>, Ids), RoadError> {
     let mut sections: BTreeMap<(&str, usize), BTreeMap<i32, LaneId>> = BTreeMap::new();
     for original in source.net.lanes() {
         let (Some(kind), Some(from)) = (kind_of(original.kind), provenance.get(&original.id.0)) else { continue };
-        if original.layer != xodr::Layer::Permanent || !(original.center.length() > 0.0) {
+        if original.layer != xodr::Layer::Permanent || original.center.length() <= 0.0 {
             continue;
         }
         let forward = original.direction != xodr::Direction::Backward;
@@ -159,17 +159,15 @@ pub(super) fn lanes(source: &Source) -> Result<(Vec<Lane>, Ids), RoadError> {
 fn link(lanes: &mut [Lane], originals: &[&xodr::Lane], ids: &Ids) {
     let kinds: Vec<LaneKind> = lanes.iter().map(|l| l.kind).collect();
     for (id, original) in originals.iter().enumerate() {
-        let mine = |list: &[xodr::LaneId]| -> Vec<LaneId> {
-            let mut out: Vec<LaneId> = list
-                .iter()
-                .filter_map(|l| ids.get(&l.0).copied())
-                .filter(|&other| (kinds[other] == LaneKind::Driving) == (kinds[id] == LaneKind::Driving))
-                .collect();
-            out.sort_unstable();
-            out.dedup();
-            out
-        };
-        lanes[id].successors = mine(&original.successors);
+        let mut successors: Vec<LaneId> = original
+            .successors
+            .iter()
+            .filter_map(|l| ids.get(&l.0).copied())
+            .filter(|&other| (kinds[other] == LaneKind::Driving) == (kinds[id] == LaneKind::Driving))
+            .collect();
+        successors.sort_unstable();
+        successors.dedup();
+        lanes[id].successors = successors;
     }
     mend(lanes);
     for id in 0..lanes.len() {

@@ -156,7 +156,7 @@ fn lines(
                 from = from.max(to - f64::from(length));
             }
         }
-        if to - from < 0.05 || !(line.width > 0.0) {
+        if to - from < 0.05 || line.width <= 0.0 {
             continue;
         }
         let t = f64::from(line.t_offset) * if forward { 1.0 } else { -1.0 };

@@ -44,6 +44,12 @@ fn point(p: xodr::Point) -> DVec3 {
     DVec3::new(f64::from(p.x), f64::from(p.y), f64::from(p.z))
 }
 
+/// Lights up to this far before the junction stand on the near side: traffic waits before them, and they hang
+/// low enough to be seen from there.
+const NEAR_SIDE_M: f64 = 15.0;
+const BEFORE_LIGHT_M: f64 = 2.0;
+const NEAR_SIDE_HEIGHT_M: f64 = 2.7;
+
 /// What a signal needs before it is placed.
 struct Draft {
     id: String,
@@ -88,12 +94,28 @@ pub(super) fn signals(
         junction =
             junction.or_else(|| approaches.keys().flat_map(|&l| &lanes[l].successors).find_map(|&s| lanes[s].junction));
         let governs = matches!(draft.kind, SignalKind::TrafficLight | SignalKind::Stop | SignalKind::Yield);
-        let stop_lines: Vec<StopLine> = if governs {
-            let line = |(&lane, &s_m): (&LaneId, &Option<f64>)| stop_line(lanes, lane, s_m, crosswalks, &painted);
-            approaches.iter().map(line).collect()
-        } else {
-            Vec::new()
-        };
+        // A STOP word repeats the sign that stands beside it.
+        let stop = draft.kind == SignalKind::Stop;
+        let governed = |l: &LaneId| out.iter().any(|s| s.kind == SignalKind::Stop && s.lanes.contains(l));
+        if stop && draft.height_m == 0.0 && !approaches.is_empty() && approaches.keys().all(governed) {
+            continue;
+        }
+        let near_light = (draft.kind == SignalKind::TrafficLight).then_some(draft.position.truncate());
+        let mut near_side = false;
+        let mut stop_lines: Vec<StopLine> = Vec::new();
+        for (&lane, &s_m) in approaches.iter().filter(|_| governs) {
+            let mut s_m = stop_place(lanes, lane, s_m, crosswalks, &painted);
+            // A light on the near side: traffic waits before it.
+            if let Some(ahead_m) = near_light.map(|p| lanes[lane].end().pose().to_local(p).x)
+                && (-NEAR_SIDE_M..3.0).contains(&ahead_m)
+            {
+                s_m = s_m.min(lanes[lane].length_m + ahead_m - BEFORE_LIGHT_M).max(0.0);
+                near_side = true;
+            }
+            let at = lanes[lane].at(s_m);
+            let center = at.position.truncate();
+            stop_lines.push(StopLine { lane, s_m: at.s_m, center, yaw_rad: at.yaw_rad, width_m: at.width_m });
+        }
         let yaw_rad = match stop_lines.first() {
             Some(line) => wrap_angle(line.yaw_rad + PI),
             None => draft.heading,
@@ -114,7 +136,7 @@ pub(super) fn signals(
             kind: draft.kind,
             pose_in_world: Pose2::new(draft.position.x, draft.position.y, yaw_rad),
             ground_z_m,
-            height_m: draft.height_m,
+            height_m: if near_side { NEAR_SIDE_HEIGHT_M } else { draft.height_m },
             lanes: approaches.keys().copied().collect(),
             stop_lines,
             group: draft.controllers.first().copied(),
@@ -249,15 +271,15 @@ fn painted_lines(source: &Source) -> Vec<(DVec2, f64)> {
     out
 }
 
-/// Where traffic of `lane` waits: at the place the map gives, else where the junction begins, but before any
-/// painted line and crosswalk there.
-fn stop_line(
+/// Where traffic of lane `id` waits, metres along it: at the place the map gives, else where the junction
+/// begins, but before any painted line and crosswalk there.
+fn stop_place(
     lanes: &[Lane],
     id: LaneId,
     given_s_m: Option<f64>,
     crosswalks: &[Crosswalk],
     painted: &[(DVec2, f64)],
-) -> StopLine {
+) -> f64 {
     let lane = &lanes[id];
     let leads_in = lane.successors.iter().any(|&s| lanes[s].junction.is_some());
     let mut s_m = match given_s_m {
@@ -275,8 +297,7 @@ fn stop_line(
         let crossed = crossing_start(lane, crosswalk, from.max(0.0), s_m);
         s_m = crossed.map_or(s_m, |c| s_m.min(c - 1.0));
     }
-    let at = lane.at(s_m.clamp(0.0, lane.length_m));
-    StopLine { lane: id, s_m: at.s_m, center: at.position.truncate(), yaw_rad: at.yaw_rad, width_m: at.width_m }
+    s_m.clamp(0.0, lane.length_m)
 }
 
 /// Where the centre line enters the crosswalk, between `from` and `to`.
@@ -311,22 +332,24 @@ fn inside(outline: &[DVec3], p: DVec2) -> bool {
 
 /// Lights without a controller: those of one junction that face the same axis share a group.
 fn group(signals: &mut [Signal]) {
-    let mut next = signals.iter().filter_map(|s| s.group).max().map_or(0, |g| g + 1);
-    let mut by_axis: BTreeMap<(usize, bool), usize> = BTreeMap::new();
+    let first = signals.iter().filter_map(|s| s.group).max().map_or(0, |g| g + 1);
+    // (junction, axis) or a lonely light → group, numbered as they come.
+    let mut axes: Vec<(Option<usize>, bool, usize)> = Vec::new();
     let mut first_yaw: BTreeMap<usize, f64> = BTreeMap::new();
     for signal in signals.iter_mut().filter(|s| s.kind == SignalKind::TrafficLight && s.group.is_none()) {
-        let Some(junction) = signal.junction else {
-            signal.group = Some(next);
-            next += 1;
-            continue;
+        let axis = match signal.junction {
+            Some(junction) => {
+                let reference = *first_yaw.entry(junction).or_insert(signal.pose_in_world.yaw_rad);
+                let turned = wrap_angle(2.0 * (signal.pose_in_world.yaw_rad - reference)).abs() > PI / 2.0;
+                (Some(junction), turned, 0)
+            }
+            None => (None, false, signal.index),
         };
-        let reference = *first_yaw.entry(junction).or_insert(signal.pose_in_world.yaw_rad);
-        let turned = wrap_angle(2.0 * (signal.pose_in_world.yaw_rad - reference)).abs() > PI / 2.0;
-        let group = *by_axis.entry((junction, turned)).or_insert_with(|| {
-            next += 1;
-            next - 1
+        let place = axes.iter().position(|a| *a == axis).unwrap_or_else(|| {
+            axes.push(axis);
+            axes.len() - 1
         });
-        signal.group = Some(group);
+        signal.group = Some(first + place);
     }
 }
 

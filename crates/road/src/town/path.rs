@@ -188,9 +188,13 @@ mod tests {
 
     #[test]
     fn biarcs_arrive_where_and_as_they_should() {
-        for (x, y, yaw) in
-            [(20.0, 20.0, 1.5708), (30.0, -8.0, 0.0), (15.0, -15.0, -1.2), (25.0, 0.0, 0.0), (9.0, 14.0, 2.5)]
-        {
+        for (x, y, yaw) in [
+            (20.0, 20.0, std::f64::consts::FRAC_PI_2),
+            (30.0, -8.0, 0.0),
+            (15.0, -15.0, -1.2),
+            (25.0, 0.0, 0.0),
+            (9.0, 14.0, 2.5),
+        ] {
             let (from, to) =
                 (Pose2::new(1.0, 2.0, 0.3), Pose2::new(1.0, 2.0, 0.3).pose_to_parent(Pose2::new(x, y, yaw)));
             let end = biarc(from, to).end();
