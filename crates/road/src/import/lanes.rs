@@ -15,6 +15,9 @@ const OPPOSITE_REACH_M: f64 = 14.0;
 /// A link may step sideways by this much (lanes that open or close), not more.
 const JUMP_M: f64 = 1.2;
 
+/// A lane's centre line is at most so many times as long as its road (in tight bends the outer ones are longer).
+const LONGER_THAN_ROAD: f64 = 5.0;
+
 /// The reader's lane ids → ours.
 pub(super) type Ids = BTreeMap<usize, LaneId>;
 
@@ -102,12 +105,20 @@ pub(super) fn lanes(source: &Source) -> Result<(Vec<Lane>, Ids), RoadError> {
         let id = lanes.len();
         let mended = center(source, original, from);
         let center = mended.as_ref().unwrap_or(&original.center);
-        let points = resample(original, center, forward);
-        if points.iter().any(|p| !p.position.is_finite() || !p.yaw_rad.is_finite() || !p.width_m.is_finite()) {
+        let section = source.facts.sections.get(&from.road_id).map_or(&[][..], Vec::as_slice);
+        let section_m = match (section.get(from.section), section.last()) {
+            (Some(start), Some(end)) => (end - start).max(0.0),
+            _ => 0.0,
+        };
+        // A width or height that explodes makes a line far longer than its road.
+        let broken = f64::from(center.length()) > LONGER_THAN_ROAD * section_m + 200.0;
+        let points = if broken { Vec::new() } else { resample(original, center, forward) };
+        if broken || points.iter().any(|p| !p.position.is_finite() || !p.yaw_rad.is_finite() || !p.width_m.is_finite())
+        {
             return Err(RoadError::Element {
                 file: source.file.into(),
                 element: format!("road {} section {} lane {}", from.road_id, from.section, from.od_id),
-                problem: "its geometry is not finite".into(),
+                problem: "its offset, width or height runs away".into(),
             });
         }
         lanes.push(Lane {
