@@ -140,8 +140,8 @@
   };
 
   // Strips: speed, steer, throttle and brake over time, infractions as marks above, the moment as a line.
-  const LEFT = 66, TOP = 16, BOTTOM = 18;
-  const xOf = (t, w) => LEFT + (t - t0) / Math.max(1e-9, t1 - t0) * (w - LEFT - 10);
+  const LEFT = 66, RIGHT = 22, TOP = 16, BOTTOM = 18;
+  const xOf = (t, w) => LEFT + (t - t0) / Math.max(1e-9, t1 - t0) * (w - LEFT - RIGHT);
   const strips = [
     { name: "speed", unit: "m/s", part: 0.42, lines: [[(f) => f.v, "c0"]], low: 0, high: Math.max(5, ...frames.map((f) => f.v)) * 1.05 },
     { name: "steer", unit: "left + / right −", part: 0.27, lines: [[(f) => -f.c[1], "c2"]], low: -1, high: 1, zero: true },
@@ -160,7 +160,7 @@
       g.fillText(s.name, LEFT - 8, y + 10);
       if (s.name === "speed") g.fillText(`${s.high.toFixed(0)} m/s`, LEFT - 8, y + 24);
       g.strokeStyle = ink.grid; g.lineWidth = 1;
-      for (const v of s.zero ? [0] : [s.low, s.high]) { g.beginPath(); g.moveTo(LEFT, yOf(v)); g.lineTo(w - 10, yOf(v)); g.stroke(); }
+      for (const v of s.zero ? [0] : [s.low, s.high]) { g.beginPath(); g.moveTo(LEFT, yOf(v)); g.lineTo(w - RIGHT, yOf(v)); g.stroke(); }
       for (const [value, color] of s.lines) {
         g.strokeStyle = ink[color]; g.lineWidth = 1.6; g.beginPath();
         const stride = Math.max(1, Math.floor(frames.length / (w * 2)));
@@ -223,7 +223,7 @@
   $("turn").onclick = turn;
   const scrub = (event) => {
     const r = $("strips").getBoundingClientRect();
-    seek(t0 + (event.clientX - r.left - LEFT) / Math.max(1, r.width - LEFT - 10) * (t1 - t0));
+    seek(t0 + (event.clientX - r.left - LEFT) / Math.max(1, r.width - LEFT - RIGHT) * (t1 - t0));
   };
   $("strips").onpointerdown = (event) => { pause(); event.target.setPointerCapture(event.pointerId); scrub(event); };
   $("strips").onpointermove = (event) => { if (event.buttons) scrub(event); };

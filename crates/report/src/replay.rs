@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const SCRIPT: &str = include_str!("../assets/replay.js");
 const BODY: &str = include_str!("../assets/replay.html");
 /// JPEG quality of the camera pictures.
-pub const JPEG_QUALITY: u8 = 72;
+pub const JPEG_QUALITY: u8 = 66;
 
 /// The page of an episode.
 ///
