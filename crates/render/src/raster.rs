@@ -110,6 +110,27 @@ impl Visibility {
         any
     }
 
+    /// Fill single pixels left open between ground polygons of different size: where nothing was drawn but both
+    /// neighbours across or along are surfaces `first..=last`, the pixel becomes its neighbour's.
+    pub fn close_cracks(&mut self, first: u32, last: u32) {
+        let ground = |surface: u32| (first..=last).contains(&surface);
+        let (width, height) = (self.width, self.height);
+        for y in 1..height.saturating_sub(1) {
+            for i in y * width + 1..(y + 1) * width - 1 {
+                if self.surface[i] != 0 {
+                    continue;
+                }
+                let pairs = [(i + width, i - width), (i - 1, i + 1)];
+                if let Some(&(from, _)) =
+                    pairs.iter().find(|&&(a, b)| ground(self.surface[a]) && ground(self.surface[b]))
+                {
+                    self.surface[i] = self.surface[from];
+                    self.inverse_depth[i] = self.inverse_depth[from];
+                }
+            }
+        }
+    }
+
     /// Set `flag` on every pixel of a polygon whose surface index is at most `last`.
     #[inline(always)]
     pub fn flag(&mut self, points: &[[f32; 2]], first: u32, last: u32, flag: u32) {

@@ -194,6 +194,9 @@ impl Renderer {
                 }
             }
         }
+        if !context.town.heights.is_flat() {
+            self.buffer.close_cracks(GROUND, GROUND + 1);
+        }
         for object in &self.moving.objects {
             draw_object(&mut self.buffer, &mut self.surfaces, context, view, object, &self.moving.faces);
         }

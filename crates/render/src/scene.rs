@@ -7,7 +7,7 @@ use crate::ground::paint::ColorTiles;
 use crate::ground::{GroundTexture, HeightField, Surface};
 use crate::street::{self, Facade};
 use apprentice_core::geometry::{DVec2, DVec3};
-use apprentice_road::{RoadNetwork, Signal, TownMesh};
+use apprentice_road::{Block, RoadNetwork, Signal, TownMesh, Upright};
 use glam::Vec3;
 
 /// Side of the culling grid's cells, metres.
@@ -93,13 +93,15 @@ impl TownScene {
         }
         let mut facades = Vec::new();
         for (i, block) in mesh.buildings.iter().enumerate() {
-            street::building(&mut set, &mut facades, block, i as u32);
+            let ring = block.footprint.map(|p| heights.at(p));
+            let base_z = ring.iter().copied().fold(f64::MAX, f64::min);
+            street::building(&mut set, &mut facades, &Block { base_z, ..*block }, i as u32);
         }
         for (i, tree) in mesh.trees.iter().enumerate() {
-            street::tree(&mut set, tree, i as u32);
+            street::tree(&mut set, &stand(tree, &heights), i as u32);
         }
         for (i, pole) in mesh.poles.iter().enumerate() {
-            street::lamp_post(&mut set, pole, i as u32);
+            street::lamp_post(&mut set, &stand(pole, &heights), i as u32);
         }
         for signal in signals {
             street::signal(&mut set, signal);
@@ -140,6 +142,13 @@ fn bounds(mesh: &TownMesh) -> (DVec2, DVec2) {
     let first = points.next().unwrap_or(DVec2::ZERO);
     let (low, high) = points.fold((first, first), |(l, h), p| (l.min(p), h.max(p)));
     (low - MARGIN_M, high + MARGIN_M)
+}
+
+/// An upright on the ground that is drawn, unless it stands on a bridge.
+fn stand(upright: &Upright, heights: &HeightField) -> Upright {
+    let ground = heights.at(upright.base.truncate());
+    let z = if upright.base.z > ground + 3.0 { upright.base.z } else { ground };
+    Upright { base: upright.base.truncate().extend(z), ..*upright }
 }
 
 /// The faces of a raised stretch of road: deck, underside and sides with a parapet's height.

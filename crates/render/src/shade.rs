@@ -1,8 +1,8 @@
 //! Colouring the visibility buffer, one row at a time: depth and fog for the whole row, then runs of equal surface.
 
-use crate::ground::GroundTexture;
 use crate::ground::classes::TEXEL_M;
 use crate::ground::texture::{LEVELS, unspread};
+use crate::ground::{GroundTexture, Surface};
 use crate::raster::Visibility;
 use crate::renderer::{FrameContext, SHADOW};
 use crate::street::Facade;
@@ -186,6 +186,8 @@ fn sky(row: &Row, first: usize, last: usize, color: &mut [Vec<f32>; 3]) {
     let air = &row.context.air;
     let (sun, step, ray) = (air.to_sun, row.step, row.ray);
     let (horizon, rise, glow) = (air.horizon, air.zenith - air.horizon, air.glow);
+    let haze = if row.context.options.features.fog { 0.45 } else { 0.0 };
+    let field = (Vec3::from_array(Surface::Grass.color()) * air.light(Vec3::Z)).lerp(horizon, haze);
     let [red, green, blue] = color;
     let pixels = red[first..last].iter_mut().zip(&mut green[first..last]).zip(&mut blue[first..last]);
     for (((red, green), blue), &x) in pixels.zip(&row.columns[first..last]) {
@@ -197,9 +199,16 @@ fn sky(row: &Row, first: usize, last: usize, color: &mut [Vec<f32>; 3]) {
         let t8 = t2 * t2 * t2 * t2;
         let shine = 0.35 * t8 + 0.9 * t8 * t8 * t8 * t8;
         let height = ((1.0 - 1.0 / (1.0 + 4.0 * up)) * 1.1).min(1.0);
-        *red = horizon.x + rise.x * height + glow.x * shine;
-        *green = horizon.y + rise.y * height + glow.y * shine;
-        *blue = horizon.z + rise.z * height + glow.z * shine;
+        // Below the horizon, where a hilly town's ground ends, distant fields.
+        let under = (-14.0 * rz * inverse).clamp(0.0, 1.0);
+        let (r, g, b) = (
+            horizon.x + rise.x * height + glow.x * shine,
+            horizon.y + rise.y * height + glow.y * shine,
+            horizon.z + rise.z * height + glow.z * shine,
+        );
+        *red = r + (field.x - r) * under;
+        *green = g + (field.y - g) * under;
+        *blue = b + (field.z - b) * under;
     }
 }
 

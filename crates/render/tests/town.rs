@@ -90,3 +90,49 @@ fn write_pictures() {
         }
     }
 }
+
+#[test]
+#[ignore = "writes pictures of procedural towns to LOOK_DIR; run by hand"]
+fn write_procedural_pictures() {
+    let dir = PathBuf::from(std::env::var("LOOK_DIR").expect("LOOK_DIR names a directory"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut renderer = Renderer::new();
+    for &layout in apprentice_road::town::layouts() {
+        let spec = apprentice_road::town::TownSpec { layout, seed: 3 };
+        let name = format!("{layout:?}");
+        let net = RoadNetwork::from_xodr(&name, &apprentice_road::town::xodr(&spec)).unwrap();
+        let start = std::time::Instant::now();
+        let town = TownScene::new(&net);
+        eprintln!("{name}: built in {:.2} s, {:.1} MB", start.elapsed().as_secs_f64(), town.bytes() as f64 / 1e6);
+        let path = dir.join("path");
+        std::fs::write(&path, make_camera_path(&net, 10)).unwrap();
+        let snapshots = read_camera_path(&path, net.signals.len()).unwrap();
+        for i in [30, 130] {
+            let frames = renderer.render(&town, &snapshots[i], &Rig::bench2drive(512, 288), &RenderOptions::default());
+            let order = [1, 0, 2, 4, 3, 5].map(|i| frames.images[i].clone());
+            std::fs::write(dir.join(format!("{name}_{i}.png")), png_bytes(&contact_sheet(&order, 3)).unwrap()).unwrap();
+            let options = BevOptions { width: 600, height: 600, m_per_pixel: 0.5, ..BevOptions::default() };
+            let bev = bev_image(&town, &snapshots[i], &[], &options);
+            std::fs::write(dir.join(format!("{name}_{i}_bev.png")), png_bytes(&bev).unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_ground_meets_the_lanes() {
+    for name in ["Town10HD", "Town04", "Town07", "Town03"] {
+        let Some(net) = carla_map(name) else { return };
+        let town = TownScene::new(&net);
+        let mut errors: Vec<f64> = Vec::new();
+        for lane in net.lanes.iter().filter(|l| l.kind == apprentice_road::LaneKind::Driving) {
+            errors.extend(lane.points.iter().map(|p| p.position.z - town.ground_z_m(p.position.truncate())));
+        }
+        // The ground is under every lane: level with it, or far below where the lane is a bridge.
+        let level = errors.iter().filter(|e| e.abs() < 0.1).count();
+        let bridge = errors.iter().filter(|e| **e > 2.5).count();
+        let buried = errors.iter().filter(|e| **e < -0.3).count();
+        assert!(level + bridge > errors.len() * 97 / 100, "{name}: {level} + {bridge} of {}", errors.len());
+        assert!(buried == 0, "{name}: {buried} of {}", errors.len());
+        assert_eq!(bridge > 100, name == "Town04", "{name}: {bridge} points on bridges");
+    }
+}

@@ -152,7 +152,12 @@ impl HeightField {
     }
 }
 
-/// Points across every strip, about a metre apart.
+/// How many steps of at most one and a half metres make a length.
+fn parts(length_m: f64) -> u32 {
+    (length_m / 1.5).ceil().max(1.0) as u32
+}
+
+/// Points all over every carriageway, about a metre apart.
 fn samples(mesh: &TownMesh) -> Vec<DVec3> {
     let mut points = Vec::new();
     for strip in &mesh.surfaces {
@@ -160,9 +165,16 @@ fn samples(mesh: &TownMesh) -> Vec<DVec3> {
         if !matches!(strip.kind, LaneKind::Driving | LaneKind::Shoulder | LaneKind::Parking | LaneKind::Biking) {
             continue;
         }
-        for (&l, &r) in strip.left.iter().zip(&strip.right) {
-            let n = ((l - r).length() / 1.5).ceil().max(1.0);
-            points.extend((0..=n as usize).map(|i| l.lerp(r, i as f64 / n)));
+        let sections: Vec<(DVec3, DVec3)> = strip.left.iter().copied().zip(strip.right.iter().copied()).collect();
+        for pair in sections.windows(2) {
+            let ((l0, r0), (l1, r1)) = (pair[0], pair[1]);
+            let across = parts((l0 - r0).length().max((l1 - r1).length()));
+            let along = parts((l0 - l1).length().max((r0 - r1).length()));
+            for i in 0..=along {
+                let t = f64::from(i) / f64::from(along);
+                let (l, r) = (l0.lerp(l1, t), r0.lerp(r1, t));
+                points.extend((0..=across).map(|k| l.lerp(r, f64::from(k) / f64::from(across))));
+            }
         }
     }
     points
