@@ -80,3 +80,26 @@ pub fn of_tier(tier: Tier) -> Vec<&'static Family> {
 pub fn find(name: &str) -> Option<&'static Family> {
     FAMILIES.iter().find(|f| f.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_is_played_and_named_once() {
+        for (i, family) in FAMILIES.iter().enumerate() {
+            assert!(family.name == CRUISE || apprentice_sim::scenario::built(family.name), "{}", family.name);
+            assert!(FAMILIES[..i].iter().all(|f| f.name != family.name), "{} is there twice", family.name);
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_the_same_tiers() {
+        let text = include_str!("../../../docs/data.md");
+        for tier in Tier::ALL {
+            let names: Vec<_> = of_tier(tier).iter().map(|f| f.name).collect();
+            let row = text.lines().find(|l| l.starts_with(&format!("| {} |", tier.name()))).unwrap();
+            assert_eq!(row.split('|').nth(3).unwrap().trim(), names.join(", "));
+        }
+    }
+}

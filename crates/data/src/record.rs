@@ -2,17 +2,19 @@
 
 use crate::DataError;
 use crate::file::Record;
-use crate::labels::{Identity, LIGHT_REACH_M, Moment, label};
+use crate::labels::{Identity, LIGHT_REACH_M, Moment, governing_light, label};
 use crate::split::WorldSpec;
 use crate::towns::{Town, TownLibrary, plan_route};
 use apprentice_core::camera::REAR_AXLE_TO_CENTER_M;
 use apprentice_core::geometry::DVec2;
+use apprentice_core::sample::LightState;
 use apprentice_core::trajectory::HORIZON_STEPS;
 use apprentice_core::{Pose2, Rig, Rng};
 use apprentice_render::{Frames, RenderOptions, Renderer};
 use apprentice_road::Route;
 use apprentice_sim::language::{self, Cause};
-use apprentice_sim::state::{ActorKind, TICK_HZ};
+use apprentice_sim::expert::Reason;
+use apprentice_sim::state::{ActorKind, Lamps, TICK_HZ};
 use apprentice_sim::{Expert, ExpertMode, ScenarioSpec, World, WorldConfig};
 use std::sync::Arc;
 
@@ -141,7 +143,8 @@ pub fn drive(towns: &TownLibrary, spec: &WorldSpec, camera: &mut LabelCamera) ->
                 route_s_m: world.route_progress_m(),
                 pushed_since_last,
             });
-            reasons.push(reason(&expert, &world));
+            let light = governing_light(&world.net, &world.route, world.route_progress_m(), world.lights());
+            reasons.push(reason(&expert, &world, light));
             pushed_since_last = false;
         }
         let left_m = world.route.length_m - world.route_progress_m();
@@ -185,9 +188,40 @@ pub fn drive(towns: &TownLibrary, spec: &WorldSpec, camera: &mut LabelCamera) ->
 }
 
 /// Why the expert does what it does now, and because of whom.
-fn reason(expert: &Expert, world: &World) -> (Cause, Option<u32>) {
-    let _ = (expert, world);
-    (Cause::Free, None)
+fn reason(expert: &Expert, world: &World, light: LightState) -> (Cause, Option<u32>) {
+    let who = |id: u32| world.actor(id).map(|a| (a.state.kind, a.state.lamps));
+    let around = world.route_lateral_m().abs() > 1.2;
+    match expert.reason() {
+        Reason::Free if around => (Cause::Obstacle, None),
+        Reason::Free => (Cause::Free, None),
+        Reason::Bend => (Cause::Curve, None),
+        Reason::Leader(id) | Reason::Forecast(id) => {
+            let cause = match who(id) {
+                Some((kind, _)) if kind.is_pedestrian() || kind == ActorKind::Bicycle => Cause::Crossing,
+                Some((_, lamps)) if lamps.has(Lamps::EMERGENCY) => Cause::Emergency,
+                Some((kind, _)) if !kind.is_vehicle() => Cause::Obstacle,
+                Some(_) if matches!(expert.reason(), Reason::Forecast(_)) => Cause::GiveWay,
+                _ => Cause::Leader,
+            };
+            (cause, Some(id))
+        }
+        Reason::Junction => match light {
+            LightState::Red | LightState::Yellow => (Cause::RedLight, None),
+            _ if stop_sign_ahead(world) => (Cause::StopSign, None),
+            _ => (Cause::GiveWay, None),
+        },
+        Reason::Obstacle => (Cause::Oncoming, None),
+        Reason::Hidden => (Cause::Hidden, None),
+        Reason::LaneChange => (Cause::LaneChange, None),
+    }
+}
+
+/// Whether a stop sign governs the approach within a few metres.
+fn stop_sign_ahead(world: &World) -> bool {
+    let s_m = world.route_progress_m();
+    (0..15).map(|i| world.route.at(s_m + f64::from(i))).any(|p| {
+        !p.in_junction && world.net.signals_of(p.lane).any(|s| s.kind == apprentice_road::SignalKind::Stop)
+    })
 }
 
 /// What makes a drive unfit to learn from.

@@ -176,7 +176,7 @@ impl WorldSpec {
         if !named {
             return Err(("id", "it is not made of letters, digits and dashes".into()));
         }
-        if self.waypoints.len() < 2 || self.waypoints.iter().flatten().any(|v| !(v.abs() < 1e6)) {
+        if self.waypoints.len() < 2 || !self.waypoints.iter().flatten().all(|v| v.abs() < 1e6) {
             return Err(("waypoints", "a route needs two places within the world".into()));
         }
         if !(self.duration_s > 0.0 && self.duration_s <= 600.0) {
@@ -189,7 +189,7 @@ impl WorldSpec {
             return Err(("pushes_per_minute", format!("{} is not within 0..60", self.pushes_per_minute)));
         }
         let start = [self.start.lateral_m / 2.0, self.start.heading_rad, (self.start.speed_mps - 20.0) / 20.0];
-        if start.iter().any(|v| !(v.abs() <= 1.0)) {
+        if !start.iter().all(|v| v.abs() <= 1.0) {
             return Err(("start", "it is beyond 2 m, 1 rad or 40 m/s".into()));
         }
         Ok(())

@@ -48,12 +48,15 @@ pub struct Town {
 
 type Shared<T> = Mutex<BTreeMap<TownChoice, Arc<OnceLock<T>>>>;
 
+/// Places of a town by need.
+type Places = BTreeMap<(TownChoice, String), Arc<Vec<Site>>>;
+
 /// Builds towns when they are first asked for and keeps them.
 #[derive(Default)]
 pub struct TownLibrary {
     networks: Shared<Arc<RoadNetwork>>,
     towns: Shared<Arc<Town>>,
-    sites: Mutex<BTreeMap<(TownChoice, String), Arc<Vec<Site>>>>,
+    sites: Mutex<Places>,
 }
 
 fn slot<T>(shared: &Shared<T>, town: &TownChoice) -> Arc<OnceLock<T>> {

@@ -37,11 +37,15 @@ pub enum Cause {
     Oncoming,
     /// An emergency vehicle wants to pass.
     Emergency,
+    /// Somebody might step out from behind something.
+    Hidden,
+    /// Others leave no room for a lane change.
+    LaneChange,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 10] = [
+    pub const ALL: [Cause; 12] = [
         Self::Free,
         Self::Curve,
         Self::Leader,
@@ -52,6 +56,8 @@ impl Cause {
         Self::Obstacle,
         Self::Oncoming,
         Self::Emergency,
+        Self::Hidden,
+        Self::LaneChange,
     ];
 
     /// As an answer to "why".
@@ -67,6 +73,8 @@ impl Cause {
             Self::Obstacle => "the lane is blocked",
             Self::Oncoming => "oncoming traffic blocks the way around",
             Self::Emergency => "an emergency vehicle wants to pass",
+            Self::Hidden => "someone may be hidden",
+            Self::LaneChange => "there is no room to change lanes",
         }
     }
 }
