@@ -12,8 +12,8 @@ use apprentice_core::trajectory::HORIZON_STEPS;
 use apprentice_core::{Pose2, Rig, Rng};
 use apprentice_render::{Frames, RenderOptions, Renderer};
 use apprentice_road::Route;
-use apprentice_sim::language::{self, Cause};
 use apprentice_sim::expert::Reason;
+use apprentice_sim::language::{self, Cause};
 use apprentice_sim::state::{ActorKind, Lamps, TICK_HZ};
 use apprentice_sim::{Expert, ExpertMode, ScenarioSpec, World, WorldConfig};
 use std::sync::Arc;
@@ -197,7 +197,8 @@ fn reason(expert: &Expert, world: &World, light: LightState) -> (Cause, Option<u
         Reason::Bend => (Cause::Curve, None),
         Reason::Leader(id) | Reason::Forecast(id) => {
             let cause = match who(id) {
-                Some((kind, _)) if kind.is_pedestrian() || kind == ActorKind::Bicycle => Cause::Crossing,
+                Some((kind, _)) if kind.is_pedestrian() => Cause::Crossing,
+                Some((ActorKind::Bicycle, _)) if matches!(expert.reason(), Reason::Forecast(_)) => Cause::Crossing,
                 Some((_, lamps)) if lamps.has(Lamps::EMERGENCY) => Cause::Emergency,
                 Some((kind, _)) if !kind.is_vehicle() => Cause::Obstacle,
                 Some(_) if matches!(expert.reason(), Reason::Forecast(_)) => Cause::GiveWay,
@@ -219,9 +220,9 @@ fn reason(expert: &Expert, world: &World, light: LightState) -> (Cause, Option<u
 /// Whether a stop sign governs the approach within a few metres.
 fn stop_sign_ahead(world: &World) -> bool {
     let s_m = world.route_progress_m();
-    (0..15).map(|i| world.route.at(s_m + f64::from(i))).any(|p| {
-        !p.in_junction && world.net.signals_of(p.lane).any(|s| s.kind == apprentice_road::SignalKind::Stop)
-    })
+    (0..15)
+        .map(|i| world.route.at(s_m + f64::from(i)))
+        .any(|p| !p.in_junction && world.net.signals_of(p.lane).any(|s| s.kind == apprentice_road::SignalKind::Stop))
 }
 
 /// What makes a drive unfit to learn from.

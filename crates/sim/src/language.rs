@@ -163,6 +163,9 @@ struct Seen<'a> {
 /// Questions and true answers about a scene. Phrasings are drawn from the random stream.
 pub fn describe(scene: &Scene<'_>, rng: &mut Rng) -> Vec<QuestionAnswer> {
     let seen = seen(scene);
+    // Nobody is blamed who cannot be seen.
+    let known = scene.critical.is_none_or(|id| seen.iter().any(|s| s.label.id == id));
+    let scene = &Scene { cause: if known { scene.cause } else { Cause::Free }, ..*scene };
     let mut out = Vec::new();
     let mut say = |kind: &str, questions: &[&str], answer: String| {
         out.push(QuestionAnswer { kind: kind.into(), question: questions[rng.below(questions.len())].into(), answer });
@@ -239,23 +242,27 @@ fn lead<'s, 'a>(seen: &'s [Seen<'a>]) -> Option<&'s Seen<'a>> {
         .min_by(|a, b| a.along_m.total_cmp(&b.along_m))
 }
 
-/// Whoever walks or cycles across the route ahead: on it, or reaching it within three seconds.
+/// Whoever crosses the route ahead on foot or on a bicycle: in our way, or moving into it within three seconds. Riding
+/// along the lane is not crossing it.
 fn crossing<'s, 'a>(seen: &'s [Seen<'a>]) -> Option<&'s Seen<'a>> {
+    let crosses = |s: &Seen<'_>| {
+        let [x, y, _] = s.label.center_in_ego.map(f64::from);
+        let future = &s.label.future_in_ego[..usize::from(s.label.future_steps)];
+        // Sideways shifts in the ego frame stand for shifts across the route: it is near, so nearly parallel.
+        let shifts = future.iter().map(|p| (f64::from(p[0]) - x, f64::from(p[1]) - y));
+        let (mut moves, mut sideways, mut enters) = (0.0f64, 0.0f64, false);
+        for (dx, dy) in shifts {
+            moves = moves.max(dx.hypot(dy));
+            sideways = sideways.max(dy.abs());
+            enters |= (s.across_m + dy).abs() < 2.0;
+        }
+        match s.state.kind {
+            ActorKind::Bicycle => enters && sideways > 1.0,
+            kind => kind.is_pedestrian() && (s.across_m.abs() < 2.0 || enters) && moves > 0.3,
+        }
+    };
     seen.iter()
-        .filter(|s| s.state.kind.is_pedestrian() || s.state.kind == ActorKind::Bicycle)
-        .filter(|s| s.along_m > 0.0 && s.along_m < 35.0)
-        .filter(|s| {
-            let future = &s.label.future_in_ego[..usize::from(s.label.future_steps)];
-            let now = s.across_m;
-            let sideways = future.last().map_or(0.0, |p| {
-                f64::from(p[1] - s.label.center_in_ego[1]).hypot(f64::from(p[0] - s.label.center_in_ego[0]))
-            });
-            let toward = future.iter().any(|p| {
-                let shift = f64::from(p[1] - s.label.center_in_ego[1]);
-                (now + shift).abs() < 2.0
-            });
-            (now.abs() < 2.0 || toward) && sideways > 0.3
-        })
+        .filter(|s| s.along_m > 0.0 && s.along_m < 35.0 && crosses(s))
         .min_by(|a, b| a.along_m.total_cmp(&b.along_m))
 }
 
@@ -494,6 +501,15 @@ mod tests {
         assert_eq!(answer(&all, "reason"), "someone may cross");
         assert_eq!(answer(&all, "path"), "9 metres , straight ahead");
         assert_eq!(answer(&all, "describe"), "a child on the right , near . stop because someone may cross .");
+    }
+
+    #[test]
+    fn riding_along_the_lane_is_not_crossing_it() {
+        let cyclist = actor(1, ActorKind::Bicycle, 14.0, -1.0, 3.0, 0);
+        let all = answers(vec![(cyclist.clone(), 60, 0.0)], LightState::None, Cause::Leader);
+        assert_eq!((answer(&all, "crossing"), answer(&all, "lead")), ("no", "a bicycle near , slow"));
+        let all = answers(vec![(cyclist, 60, 0.6)], LightState::None, Cause::Crossing);
+        assert_eq!(answer(&all, "crossing"), "yes , a bicycle in our way , near");
     }
 
     #[test]
