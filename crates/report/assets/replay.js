@@ -181,7 +181,8 @@
     }
     for (const e of data.events) {
       const x = xOf(e.t, w);
-      g.fillStyle = e.kind === "infraction" ? ink.bad : e.kind === "scenario" ? ink.warn : ink.soft;
+      if (e.kind === "note") { g.fillStyle = ink.soft; g.globalAlpha = 0.6; g.fillRect(x - 0.75, 5, 1.5, 7); g.globalAlpha = 1; continue; }
+      g.fillStyle = e.kind === "infraction" ? ink.bad : ink.warn;
       g.globalAlpha = 0.35; g.fillRect(x - 0.5, TOP, 1, all); g.globalAlpha = 1;
       g.beginPath(); g.moveTo(x - 5, 2); g.lineTo(x + 5, 2); g.lineTo(x, 12); g.closePath(); g.fill();
     }
@@ -239,12 +240,19 @@
       Home: () => seek(t0), End: () => seek(t1), n: turn, N: turn }[event.key];
     if (act && !(event.key === " " && event.target.tagName === "BUTTON")) { event.preventDefault(); act(); }
   });
+  // Remarks are many and minor: they come after the rest, folded away.
+  const remarks = document.createElement("details"), summary = document.createElement("summary"), list = document.createElement("ol");
+  const minor = data.events.filter((e) => e.kind === "note").length;
+  summary.textContent = minor === 1 ? "1 remark" : `${minor} remarks`;
+  remarks.append(summary, list);
   for (const e of data.events) {
     const item = document.createElement("li"), time = document.createElement("time"), text = document.createElement("span");
     time.textContent = `${e.t.toFixed(2)} s`; text.textContent = e.text; text.className = e.kind;
     item.append(time, text); item.onclick = () => { pause(); seek(e.t); };
-    $("events").append(item);
+    (e.kind === "note" ? list : $("events")).append(item);
   }
+  if (minor) $("events").after(remarks);
+  if (!frames.some((f) => f.n)) $("note").style.display = "none";
   const refresh = () => { readInk(); draw(); };
   document.addEventListener("themechange", refresh);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
