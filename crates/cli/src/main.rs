@@ -1,2 +1,30 @@
-//! The `apprentice` command line.
-fn main() {}
+//! The `apprentice` program. It never loads libtorch: verbs that train are handed to `apprentice-torch`.
+
+use apprentice_cli::{Arguments, CliError, Console, commands, console};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let console = Console::new(arguments.common.json, arguments.common.quiet);
+    let result =
+        if commands::needs_libtorch(&arguments.verb) { hand_over() } else { commands::run(&arguments, &console) };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => console::fail(&error),
+    }
+}
+
+/// Become `apprentice-torch` with the same arguments.
+fn hand_over() -> Result<(), apprentice_core::BoxedError> {
+    use std::os::unix::process::CommandExt;
+    let here = std::env::current_exe().ok();
+    let trainer =
+        here.as_ref().and_then(|p| p.parent()).map(|folder| folder.join("apprentice-torch")).unwrap_or_default();
+    let error = std::process::Command::new(&trainer).args(std::env::args_os().skip(1)).exec();
+    Err(CliError::new(
+        format!("this command needs libtorch, and {} does not start: {error}", trainer.display()),
+        "build it with `cargo build --release`, after `cargo xtask setup`",
+    )
+    .into())
+}

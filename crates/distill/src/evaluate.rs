@@ -121,18 +121,23 @@ impl BatchPlanner for ConstantVelocityPlanner {
     }
 }
 
+/// What a checkpoint's contract says it is: `student`, `teacher`, ….
+///
+/// # Errors
+/// When the file is no checkpoint.
+pub fn kind_of(path: &Path) -> Result<String, DistillError> {
+    let file = read_tensors(path)?;
+    let json: serde_json::Value = serde_json::from_str(file.field(CONTRACT_FIELD)?)
+        .map_err(|source| apprentice_planner::PlannerError::Contract { path: path.into(), source: source.into() })?;
+    Ok(json.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_string())
+}
+
 /// A checkpoint of any kind, by its contract.
 ///
 /// # Errors
 /// When the file is none, or cannot be honoured.
 pub fn open_planner(path: &Path, device: Device) -> Result<(Box<dyn BatchPlanner>, Contract), DistillError> {
-    let kind = {
-        let file = read_tensors(path)?;
-        let json: serde_json::Value = serde_json::from_str(file.field(CONTRACT_FIELD)?).map_err(|source| {
-            apprentice_planner::PlannerError::Contract { path: path.into(), source: source.into() }
-        })?;
-        json.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_string()
-    };
+    let kind = kind_of(path)?;
     Ok(match kind.as_str() {
         "student" => {
             let (student, contract) = Student::load(path, device)?;

@@ -4,6 +4,7 @@
 //! B batch, N cameras, C channels.
 
 use crate::config::BackboneConfig;
+use apprentice_nn::onnx::{Graph, Value};
 use apprentice_nn::{BatchNorm2d, Conv2d, ConvConfig, Path};
 use tch::Tensor;
 
@@ -33,6 +34,17 @@ impl ConvNorm {
     /// With the rectifier.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         self.linear(x, train).relu_()
+    }
+
+    /// [`ConvNorm::linear`] with running statistics, as a graph.
+    pub fn emit_linear(&self, graph: &mut Graph, x: &Value) -> Value {
+        self.conv.emit_with_norm(graph, &self.norm, x)
+    }
+
+    /// [`ConvNorm::forward`] with running statistics, as a graph.
+    pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
+        let y = self.emit_linear(graph, x);
+        graph.relu(&y)
     }
 }
 
@@ -72,6 +84,22 @@ impl ResidualBlock {
             Some(s) => s.linear(&x.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None), train),
         };
         (branch + kept).relu_()
+    }
+
+    /// `forward` with running statistics, as a graph.
+    pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
+        let branch = self.first.emit(graph, x);
+        let branch = self.second.emit_linear(graph, &branch);
+        let kept = match &self.shortcut {
+            None => x.clone(),
+            Some(s) if self.stride == 1 => s.emit_linear(graph, x),
+            Some(s) => {
+                let pooled = graph.avg_pool2d(x, 2, 2);
+                s.emit_linear(graph, &pooled)
+            }
+        };
+        let sum = graph.add(&branch, &kept);
+        graph.relu(&sum)
     }
 }
 
@@ -146,5 +174,25 @@ impl Backbone {
             top = (level + up).relu_();
         }
         ImageFeatures { stride4: levels.swap_remove(0), stride8: top }
+    }
+
+    /// `forward` with running statistics, as a graph: features at strides 4 and 8.
+    pub fn emit(&self, graph: &mut Graph, images: &Value) -> [Value; 2] {
+        let mut x = self.stem.emit(graph, images);
+        let mut levels = vec![];
+        for stage in &self.stages {
+            for block in stage {
+                x = block.emit(graph, &x);
+            }
+            levels.push(x.clone());
+        }
+        let mut top = x;
+        for (level, lateral) in levels[1..levels.len() - 1].iter().zip(&self.laterals).rev() {
+            let up = lateral.emit_linear(graph, &top);
+            let up = graph.upsample_nearest(&up, [level.shape()[2], level.shape()[3]]);
+            let sum = graph.add(level, &up);
+            top = graph.relu(&sum);
+        }
+        [levels.swap_remove(0), top]
     }
 }

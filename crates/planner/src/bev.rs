@@ -4,6 +4,7 @@
 
 use crate::backbone::{ConvNorm, ResidualBlock};
 use crate::config::BevConfig;
+use apprentice_nn::onnx::{Graph, Value};
 use apprentice_nn::{BatchNorm2d, ConvConfig, Init, Path};
 use tch::Tensor;
 
@@ -65,5 +66,21 @@ impl BevNet {
         let size = fine.size();
         let up = self.up.linear(&coarse, train).upsample_nearest2d([size[2], size[3]], None, None);
         BevFeatures { fine: (fine + up).relu_(), coarse }
+    }
+
+    /// The coarse grid of `forward`, all that planning needs, as a graph.
+    pub fn emit_coarse(&self, graph: &mut Graph, lifted: &Value) -> Value {
+        let entered = self.entry.emit(graph, lifted);
+        let place = graph.tensor(&self.place);
+        let placed = graph.add(&entered, &place);
+        let mut fine = graph.relu(&placed);
+        for block in &self.fine {
+            fine = block.emit(graph, &fine);
+        }
+        let mut coarse = self.down.emit(graph, &fine);
+        for block in &self.coarse {
+            coarse = block.emit(graph, &coarse);
+        }
+        coarse
     }
 }

@@ -8,6 +8,7 @@
 use crate::backbone::ConvNorm;
 use crate::config::StudentConfig;
 use apprentice_core::Command;
+use apprentice_nn::onnx::{Graph, Value};
 use apprentice_nn::{Activation, ConvConfig, DecoderLayer, Init, LayerNorm, Linear, Mlp, Path, TransformerConfig};
 use tch::{Kind, Tensor};
 
@@ -83,5 +84,38 @@ impl EgoDecoder {
         let flat = self.flat.forward(&self.squeeze.forward(coarse, train).flatten(1, 3)).relu();
         let joined = Tensor::cat(&[&token.squeeze_dim(1), state, light, &flat], 1);
         (token, self.latent.forward(&joined))
+    }
+
+    /// `state`, as a graph: speed `[B, 1]` m/s, command one-hot `[B, 6]`.
+    pub fn emit_state(&self, graph: &mut Graph, speed_mps: &Value, command: &Value) -> Value {
+        let speed = graph.scale(speed_mps, (1.0 / SPEED_SCALE_MPS) as f32);
+        let joined = graph.concat(&[&speed, command], 1);
+        self.state.emit(graph, &joined)
+    }
+
+    /// s of `forward` with running statistics, as a graph.
+    pub fn emit(
+        &self,
+        graph: &mut Graph,
+        state: &Value,
+        light: &Value,
+        (memory_keys, memory): (&Value, &Value),
+        coarse: &Value,
+    ) -> Value {
+        let (batch, width) = (state.shape()[0], state.shape()[1]);
+        let query = graph.tensor(&self.query);
+        let start = graph.reshape(state, &[batch, 1, width]);
+        let mut x = graph.add(&start, &query);
+        for layer in &self.layers {
+            x = layer.emit(graph, &x, None, memory_keys, memory);
+        }
+        let token = self.norm.emit(graph, &x);
+        let token = graph.reshape(&token, &[batch, width]);
+        let flat = self.squeeze.emit(graph, coarse);
+        let flat = graph.reshape(&flat, &[batch, -1]);
+        let flat = self.flat.emit(graph, &flat);
+        let flat = graph.relu(&flat);
+        let joined = graph.concat(&[&token, state, light, &flat], 1);
+        self.latent.emit(graph, &joined)
     }
 }

@@ -6,6 +6,7 @@ use crate::backbone::ConvNorm;
 use crate::config::StudentConfig;
 use apprentice_core::sample::LightState;
 use apprentice_core::{AgentClass, HORIZON_STEPS, MapClass};
+use apprentice_nn::onnx::{Graph, Value};
 use apprentice_nn::{Activation, Conv2d, ConvConfig, DecoderLayer, Init, Linear, Mlp, Path, TransformerConfig};
 use tch::{Kind, Tensor};
 
@@ -60,6 +61,12 @@ impl PositionCode {
     pub fn forward(&self, points_m: &Tensor) -> Tensor {
         self.mlp.forward(&(points_m / 20.0))
     }
+
+    /// `forward`, as a graph.
+    pub fn emit(&self, graph: &mut Graph, points_m: &Value) -> Value {
+        let scaled = graph.scale(points_m, 1.0 / 20.0);
+        self.mlp.emit(graph, &scaled)
+    }
 }
 
 /// Agent queries and their heads.
@@ -89,6 +96,25 @@ fn grid_points(bev: &crate::config::BevConfig, [rows, columns]: [i64; 2], device
         .flat_map(|r| (0..columns).flat_map(move |c| [at(bev.x_range_m, r, rows), at(bev.y_range_m, c, columns)]))
         .collect();
     Tensor::from_slice(&points).reshape([rows * columns, 2]).to_device(device)
+}
+
+/// Adaptive average pooling of a grid as a matrix, `[to, from]` (PyTorch's windows).
+fn pooling_matrix([rows, columns]: [i64; 2], [to_rows, to_columns]: [i64; 2]) -> Tensor {
+    let window = |i: i64, n: i64, to: i64| (i * n / to)..((i + 1) * n + to - 1) / to;
+    let mut matrix = vec![0f32; (to_rows * to_columns * rows * columns) as usize];
+    for to_row in 0..to_rows {
+        for to_column in 0..to_columns {
+            let (down, across) = (window(to_row, rows, to_rows), window(to_column, columns, to_columns));
+            let share = 1.0 / ((down.end - down.start) * (across.end - across.start)) as f32;
+            let first = (to_row * to_columns + to_column) * rows * columns;
+            for row in down {
+                for column in across.clone() {
+                    matrix[(first + row * columns + column) as usize] = share;
+                }
+            }
+        }
+    }
+    Tensor::from_slice(&matrix).reshape([to_rows * to_columns, rows * columns])
 }
 
 /// Positions of the BEV tokens, metres.
@@ -139,6 +165,38 @@ impl AgentDecoder {
             x = layer.forward(&x, Some(codes), memory_keys, memory);
         }
         x
+    }
+
+    /// `tokens`, as a graph.
+    pub fn emit_tokens(
+        &self,
+        graph: &mut Graph,
+        coarse: &Value,
+        memory_keys: &Value,
+        memory: &Value,
+        codes: &Value,
+    ) -> Value {
+        let [batch, channels, rows, columns] = coarse.shape()[..] else { panic!("the coarse grid is [B, C, X, Y]") };
+        let pooled = graph.reshape(coarse, &[batch, channels, rows * columns]);
+        let pooled = graph.transpose(&pooled, &[0, 2, 1]);
+        let pool = graph.tensor(&pooling_matrix([rows, columns], self.grid));
+        let pooled = graph.matmul(&pool, &pooled);
+        let start = self.start.emit(graph, &pooled);
+        let query = graph.tensor(&self.query);
+        let mut x = graph.add(&start, &query);
+        for layer in &self.layers {
+            x = layer.emit(graph, &x, Some(codes), memory_keys, memory);
+        }
+        x
+    }
+
+    /// Box centres in the plane (as `heads` gives them), as a graph.
+    pub fn emit_centers(&self, graph: &mut Graph, tokens: &Value) -> Value {
+        let raw = self.boxes.emit(graph, tokens);
+        let offset = graph.slice(&raw, 2, 0, 2);
+        let offset = graph.scale(&offset, 4.0);
+        let references = graph.tensor(&self.references);
+        graph.add(&offset, &references)
     }
 
     /// Logits, boxes, motion and mode logits of tokens `[B, A, C]`; see [`Perception`].
@@ -222,6 +280,33 @@ impl MapDecoder {
         x
     }
 
+    /// `tokens` for a batch of one, as a graph.
+    pub fn emit_tokens(&self, graph: &mut Graph, memory_keys: &Value, memory: &Value, codes: &Value) -> Value {
+        let query = (&self.instance + &self.point).flatten(0, 1).unsqueeze(0);
+        let mut x = graph.tensor(&query);
+        for layer in &self.layers {
+            x = layer.emit(graph, &x, Some(codes), memory_keys, memory);
+        }
+        x
+    }
+
+    /// Element tokens and the mean places of their points (as `heads` gives them), as a graph.
+    pub fn emit_elements(&self, graph: &mut Graph, tokens: &Value) -> [Value; 2] {
+        let (batch, width) = (tokens.shape()[0], tokens.shape()[2]);
+        let [instances, points] = self.counts;
+        let place = self.points.emit(graph, tokens);
+        let [reference, half_range, center] =
+            [&self.reference, &self.half_range, &self.center].map(|t| graph.tensor(t));
+        let place = graph.add(&place, &reference);
+        let place = graph.mul(&place, &half_range);
+        let place = graph.add(&place, &center);
+        let place = graph.reshape(&place, &[batch, instances, points, 2]);
+        let place = graph.mean(&place, &[2], false);
+        let pooled = graph.reshape(tokens, &[batch, instances, points, width]);
+        let pooled = graph.mean(&pooled, &[2], false);
+        [self.pool.emit(graph, &pooled), place]
+    }
+
     /// Logits `[B, I, 5]`, points `[B, I, P, 2]` and element tokens `[B, I, C]` of point tokens `[B, I·P, C]`.
     pub fn heads(&self, tokens: &Tensor) -> [Tensor; 3] {
         let (batch, _, width) = tokens.size3().expect("map tokens are [B, I·P, C]");
@@ -267,5 +352,19 @@ impl LightHead {
         let attention = self.score.forward(&x).flatten(2, 3).softmax(-1, Kind::Float);
         let pooled = attention.matmul(&x.flatten(2, 3).transpose(1, 2));
         self.token.forward(&pooled.flatten(1, 2))
+    }
+
+    /// `token` with running statistics, as a graph.
+    pub fn emit_token(&self, graph: &mut Graph, front: &Value) -> Value {
+        let x = self.conv.emit(graph, front);
+        let [batch, channels, h, w] = x.shape()[..] else { panic!("features are [B, C, h, w]") };
+        let score = self.score.emit(graph, &x);
+        let score = graph.reshape(&score, &[batch, LIGHT_MAPS, h * w]);
+        let attention = graph.softmax(&score, -1);
+        let values = graph.reshape(&x, &[batch, channels, h * w]);
+        let values = graph.transpose(&values, &[0, 2, 1]);
+        let pooled = graph.matmul(&attention, &values);
+        let pooled = graph.reshape(&pooled, &[batch, LIGHT_MAPS * channels]);
+        self.token.emit(graph, &pooled)
     }
 }

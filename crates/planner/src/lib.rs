@@ -19,6 +19,7 @@ pub mod config;
 pub mod driver;
 pub mod ego;
 pub mod error;
+pub mod export;
 pub mod heads;
 pub mod lift;
 pub mod loss;

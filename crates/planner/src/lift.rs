@@ -11,6 +11,7 @@
 use crate::config::BevConfig;
 use apprentice_core::Rig;
 use apprentice_core::geometry::DVec3;
+use apprentice_nn::onnx::{Graph, Value};
 use apprentice_nn::{Conv2d, ConvConfig, Init, Path};
 use tch::Tensor;
 
@@ -135,5 +136,26 @@ impl Lift {
         let [rows, columns] = self.cells;
         let cells = lifted.reshape([rows * columns, batch, width]).transpose(0, 1).contiguous();
         cells.reshape([batch, rows, columns, width]).permute([0, 3, 1, 2])
+    }
+
+    /// `forward` for a batch of one, as a graph: gather, weigh, sum.
+    pub fn emit(&self, graph: &mut Graph, features: &Value) -> Value {
+        let projected = self.project.emit(graph, features);
+        let [images, channels, h, w] = projected.shape()[..] else { panic!("features are [N, C, h, w]") };
+        let width = channels / self.heights;
+        let cells = self.taps.len() as i64;
+        let most = self.taps.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let padded =
+            self.taps.iter().flat_map(|taps| (0..most).map(|i| taps.get(i).map_or((0, 0.0), |t| (t.index, t.weight))));
+        let (indices, weights): (Vec<i64>, Vec<f32>) = padded.unzip();
+        let table = graph.transpose(&projected, &[0, 2, 3, 1]);
+        let table = graph.reshape(&table, &[images * h * w * self.heights, width]);
+        let gathered = graph.gather(&table, 0, &indices);
+        let gathered = graph.reshape(&gathered, &[cells, most as i64, width]);
+        let weights = graph.floats(&weights, &[cells, 1, most as i64]);
+        let lifted = graph.matmul(&weights, &gathered);
+        let [rows, columns] = self.cells;
+        let lifted = graph.reshape(&lifted, &[1, rows, columns, width]);
+        graph.transpose(&lifted, &[0, 3, 1, 2])
     }
 }

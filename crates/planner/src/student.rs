@@ -14,6 +14,7 @@ use crate::heads::{
 use crate::lift::Lift;
 use crate::vae::{Draw, PlanOutput, VaePlanner};
 use apprentice_core::{Contract, Rig};
+use apprentice_nn::onnx::{Graph, Value};
 use apprentice_nn::{Conv2d, ConvConfig, Init, Linear, Path, VarStore, read_tensors, write_tensors};
 use std::collections::BTreeMap;
 use tch::{Device, Tensor};
@@ -205,6 +206,72 @@ impl Encoder {
             image_features: features.map(|f| f.stride8),
             queries: [agent_logits, boxes, motion, motion_logits, map_logits, map_points],
         }
+    }
+
+    /// s of `encode` for one moment, as a graph: normalised images `[N, 3, H, W]` (unused without cameras), speed
+    /// `[1, 1]`, command one-hot `[1, 6]`. Students that read labels have no graph: `None`.
+    pub fn emit(&self, graph: &mut Graph, images: &Value, speed_mps: &Value, command: &Value) -> Option<Value> {
+        let c = self.config.width;
+        let [rows, columns] = self.config.bev.cells();
+        let features = match self.config.inputs {
+            InputMode::VisibleLabels => return None,
+            InputMode::Cameras => self.backbone.as_ref().map(|b| b.emit(graph, images)),
+            InputMode::EgoOnly => None,
+        };
+        let lifted = match (&features, &self.lift) {
+            (Some([_, stride8]), Some(lift)) => lift.emit(graph, stride8),
+            _ => {
+                let channels = self.config.bev.width;
+                graph.floats(&vec![0.0; (channels * rows * columns) as usize], &[1, channels, rows, columns])
+            }
+        };
+        let coarse = self.bev.emit_coarse(graph, &lifted);
+        let cells = coarse.shape()[2] * coarse.shape()[3];
+        let bev = graph.reshape(&coarse, &[1, c, cells]);
+        let bev = graph.transpose(&bev, &[0, 2, 1]);
+        let code = |graph: &mut Graph, places: &Tensor| graph.tensor(&self.position.forward(places));
+        let bev_codes = code(graph, &self.bev_positions);
+        let bev_keys = graph.add(&bev, &bev_codes);
+        let agent_codes = code(graph, &self.agents.references);
+        let agents = self.agents.emit_tokens(graph, &coarse, &bev_keys, &bev, &agent_codes);
+        let agent_places = self.agents.emit_centers(graph, &agents);
+        let map_codes = code(graph, &self.map.reference_m());
+        let map_tokens = self.map.emit_tokens(graph, &bev_keys, &bev, &map_codes);
+        let [map, map_places] = self.map.emit_elements(graph, &map_tokens);
+        let front_cells = self.front_place.size()[1];
+        let (front, light) = match &features {
+            Some([stride4, stride8]) => {
+                let first = graph.slice(stride8, 0, 0, 1);
+                let first = graph.reshape(&first, &[1, stride8.shape()[1], front_cells]);
+                let first = graph.transpose(&first, &[0, 2, 1]);
+                let near = graph.slice(stride4, 0, 0, 1);
+                (self.front.emit(graph, &first), self.light.emit_token(graph, &near))
+            }
+            None => (
+                graph.floats(&vec![0.0; (front_cells * c) as usize], &[1, front_cells, c]),
+                graph.floats(&vec![0.0; c as usize], &[1, c]),
+            ),
+        };
+        let light_token = graph.reshape(&light, &[1, 1, c]);
+        let agent_codes = self.position.emit(graph, &agent_places);
+        let map_codes = self.position.emit(graph, &map_places);
+        let front_codes = graph.tensor(&self.front_place);
+        let key = |graph: &mut Graph, base: &Value, codes: Option<&Value>, kind: i64| {
+            let kind = graph.tensor(&self.kind.get(kind));
+            let placed = codes.map_or_else(|| base.clone(), |codes| graph.add(base, codes));
+            graph.add(&placed, &kind)
+        };
+        let keys = [
+            key(graph, &bev_keys, None, 0),
+            key(graph, &agents, Some(&agent_codes), 1),
+            key(graph, &map, Some(&map_codes), 2),
+            key(graph, &front, Some(&front_codes), 3),
+            key(graph, &light_token, None, 4),
+        ];
+        let keys = graph.concat(&keys.iter().collect::<Vec<_>>(), 1);
+        let memory = graph.concat(&[&bev, &agents, &map, &front, &light_token], 1);
+        let state = self.ego.emit_state(graph, speed_mps, command);
+        Some(self.ego.emit(graph, &state, &light, (&keys, &memory), &coarse))
     }
 
     /// What the perception heads say about encoded tokens.

@@ -12,6 +12,7 @@
 
 use crate::config::PlannerConfig;
 use apprentice_core::{Command, HORIZON_STEPS, WAYPOINT_DT_S};
+use apprentice_nn::onnx::{Graph, Value};
 use apprentice_nn::{Activation, Gru, LayerNorm, Mlp, Path};
 use tch::{Kind, Tensor};
 
@@ -167,5 +168,36 @@ impl VaePlanner {
             offsets
         };
         PlanOutput { latent: latent.shallow_clone(), trajectories: offsets.cumsum(2, Kind::Float), present, posterior }
+    }
+
+    /// `forward` with the mean of p, as a graph: latent `[1, L]`, speed `[1, 1]` → trajectories `[1, 6, 6, 2]`.
+    pub fn emit(&self, graph: &mut Graph, latent: &Value, speed_mps: &Value) -> Value {
+        let (batch, width) = (latent.shape()[0], latent.shape()[1]);
+        let (steps, commands) = (HORIZON_STEPS as i64, Command::COUNT as i64);
+        let s = self.latent_norm.emit(graph, latent);
+        let present = self.present.emit(graph, &s);
+        let z = graph.slice(&present, -1, 0, present.shape()[1] / 2);
+        let hidden = width / self.config.gru_layers;
+        let h0: Vec<Value> =
+            (0..self.config.gru_layers).map(|i| graph.slice(&s, -1, i * hidden, (i + 1) * hidden)).collect();
+        let states = self.gru.emit_unroll(graph, &z, &h0, HORIZON_STEPS);
+        let states = self.state.emit(graph, &states);
+        let context = graph.reshape(&s, &[batch, 1, width]);
+        let context = graph.expand(&context, &[batch, steps, width]);
+        let joined = graph.concat(&[&context, &states], 2);
+        let offsets = self.offsets.emit(graph, &joined);
+        let offsets = graph.scale(&offsets, OFFSET_SCALE_M as f32);
+        let offsets = graph.reshape(&offsets, &[batch, steps, commands, 2]);
+        let mut offsets = graph.transpose(&offsets, &[0, 2, 1, 3]);
+        if self.config.relative_to_speed {
+            let forward = graph.floats(&[WAYPOINT_DT_S as f32, 0.0], &[1, 1, 1, 2]);
+            let speed = graph.reshape(speed_mps, &[batch, 1, 1, 1]);
+            let ahead = graph.mul(&speed, &forward);
+            offsets = graph.add(&offsets, &ahead);
+        }
+        // The cumulative sum over steps as a matrix.
+        let lower = Tensor::ones([1, 1, steps, steps], (Kind::Float, tch::Device::Cpu)).tril(0);
+        let lower = graph.tensor(&lower);
+        graph.matmul(&lower, &offsets)
     }
 }

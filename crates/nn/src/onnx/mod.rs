@@ -322,6 +322,14 @@ impl Graph {
         self.op("Gather", &[x, &indices], &[Attribute::Int("axis", at)], &shape)
     }
 
+    /// Nearest-neighbour resize of the last two of four dimensions, with PyTorch's rounding.
+    pub fn upsample_nearest(&mut self, x: &Value, to: [i64; 2]) -> Value {
+        let pick = |from: i64, to: i64| (0..to).map(|i| i * from / to).collect::<Vec<_>>();
+        let (h, w) = (x.shape[2], x.shape[3]);
+        let rows = self.gather(x, 2, &pick(h, to[0]));
+        self.gather(&rows, 3, &pick(w, to[1]))
+    }
+
     /// Repeat size-1 dimensions up to `shape`.
     pub fn expand(&mut self, x: &Value, shape: &[i64]) -> Value {
         let target = self.ints(shape, &[shape.len() as i64]);

@@ -1,0 +1,317 @@
+//! The grammar: `apprentice <verb> [<noun>] --flags`.
+
+use crate::source::Source;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Teach compact vision-only driving planners what large models know; judge, drive and ship them.
+#[derive(Parser, Debug)]
+#[command(name = "apprentice", version, max_term_width = 110, propagate_version = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of every command.
+#[derive(Args, Debug, Clone)]
+pub struct Common {
+    /// One JSON document on stdout (its schema is in docs/schemas)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Seed of everything random
+    #[arg(long, global = true, default_value_t = 0)]
+    pub seed: u64,
+    /// Threads (default: all cores)
+    #[arg(long, global = true)]
+    pub threads: Option<usize>,
+    /// No progress on stderr
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Say what would be done and what it would cost; do nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Configuration file of the command (TOML)
+    #[arg(long, global = true, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+    /// Change one value of the configuration
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Report versions, threads, CUDA and data found, each complaint with a hint
+    Doctor,
+    /// Make simulated worlds
+    #[command(subcommand)]
+    Worlds(WorldsVerb),
+    /// Train a planner or a teacher
+    #[command(subcommand)]
+    Train(TrainVerb),
+    /// Run a teacher once over the worlds and store its guidance
+    Harvest(Harvest),
+    /// Teach a student with a recipe
+    Distill(Distill),
+    /// Judge in open loop
+    #[command(subcommand)]
+    Eval(EvalVerb),
+    /// Drive in closed loop
+    Drive(Drive),
+    /// Score result files of a benchmark
+    #[command(subcommand)]
+    Score(ScoreVerb),
+    /// Write a student as ONNX with its contract, checked in both engines
+    Export(Export),
+    /// Write report.html from run folders
+    Report(Report),
+    /// Compare two results under one protocol, paired
+    Compare(Compare),
+    /// Measure speeds
+    Bench(Bench),
+    /// Run a whole comparison: worlds, teacher, guidance, every arm and seed, judging, report
+    Prove(Prove),
+}
+
+/// `worlds …`
+#[derive(Subcommand, Debug)]
+pub enum WorldsVerb {
+    /// Write the split file, then every world in it
+    Make(WorldsMake),
+}
+
+/// `worlds make`
+#[derive(Args, Debug)]
+pub struct WorldsMake {
+    /// Folder to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// How many worlds
+    #[arg(long, default_value = "minutes")]
+    pub size: String,
+}
+
+/// `train …`
+#[derive(Subcommand, Debug)]
+pub enum TrainVerb {
+    /// A student from labels alone
+    Planner(Train),
+    /// A language-model teacher on the general corpus
+    Teacher(Train),
+}
+
+/// `train planner|teacher`
+#[derive(Args, Debug)]
+pub struct Train {
+    /// Worlds
+    #[arg(long)]
+    pub data: Source,
+    /// Run folder
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// `harvest`
+#[derive(Args, Debug)]
+pub struct Harvest {
+    /// The teacher's checkpoint
+    #[arg(long)]
+    pub teacher: PathBuf,
+    /// Worlds
+    #[arg(long)]
+    pub data: Source,
+    /// Folder of the guidance cache
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// `distill`
+#[derive(Args, Debug)]
+pub struct Distill {
+    /// Method
+    #[arg(long, default_value = "orion-lite")]
+    pub recipe: String,
+    /// Worlds
+    #[arg(long)]
+    pub data: Source,
+    /// The teacher's checkpoint
+    #[arg(long)]
+    pub teacher: PathBuf,
+    /// The guidance cache that `harvest` wrote
+    #[arg(long)]
+    pub guidance: PathBuf,
+    /// Run folder
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Whose eyes the student has
+    #[arg(long, value_enum, default_value_t = VariantName::OwnEncoder)]
+    pub variant: VariantName,
+    /// Which losses act on the plan
+    #[arg(long, value_enum, default_value_t = CellName::Both)]
+    pub cell: CellName,
+    /// Take the teacher's trajectories as labels on the open road instead of its planning token
+    #[arg(long, conflicts_with = "cell")]
+    pub pseudo_labels: bool,
+}
+
+/// Variants of Orion-Lite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VariantName {
+    /// The student's own tokens predict the planning latent; ships without the teacher
+    OwnEncoder,
+    /// The teacher's frozen vision tokens stay; a one-query decoder replaces the language model (the paper's)
+    SharedVision,
+}
+
+/// Cells of Orion-Lite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CellName {
+    /// Ground truth alone
+    GtOnly,
+    /// The teacher's token alone
+    MimicOnly,
+    /// Both
+    Both,
+}
+
+/// `eval …`
+#[derive(Subcommand, Debug)]
+pub enum EvalVerb {
+    /// Trajectories against the recorded future
+    Planning(EvalPlanning),
+}
+
+/// `eval planning`
+#[derive(Args, Debug)]
+pub struct EvalPlanning {
+    /// Worlds or recorded scenes
+    #[arg(long)]
+    pub data: Source,
+    /// `constant-velocity`, `stop`, or a student's file (.onnx or .safetensors)
+    #[arg(long)]
+    pub driver: String,
+    /// Named protocol
+    #[arg(long, default_value = "valid-starts")]
+    pub protocol: String,
+    /// Part of the worlds: test, design, driving, …
+    #[arg(long, default_value = "test")]
+    pub part: String,
+    /// Also write the whole document, with every judged start, here
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Engine for .onnx files
+    #[arg(long, value_enum, default_value_t = EngineName::Onnxruntime)]
+    pub engine: EngineName,
+}
+
+/// Engine for exported files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// ONNX Runtime
+    Onnxruntime,
+    /// tract, pure Rust
+    Tract,
+}
+
+/// `drive`
+#[derive(Args, Debug)]
+pub struct Drive {
+    /// Folder with OpenDRIVE files, one per town, searched recursively
+    #[arg(long, requires = "routes")]
+    pub maps: Option<PathBuf>,
+    /// CARLA route file
+    #[arg(long, requires = "maps")]
+    pub routes: Option<PathBuf>,
+    /// Drive generated worlds instead (`worlds:DIR`); without any of these, a small built-in set of towns
+    #[arg(long, conflicts_with = "maps")]
+    pub data: Option<Source>,
+    /// Part of the worlds
+    #[arg(long, default_value = "test")]
+    pub part: String,
+    /// `expert`, `expert-privileged`, `constant-velocity`, `stop`, or a student's file
+    #[arg(long, default_value = "expert")]
+    pub driver: String,
+    /// Folder for the result file and replays
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Only these routes (ids, comma separated)
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// At most this many routes
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Record replays
+    #[arg(long)]
+    pub replay: bool,
+    /// Engine for .onnx files
+    #[arg(long, value_enum, default_value_t = EngineName::Onnxruntime)]
+    pub engine: EngineName,
+}
+
+/// `score …`
+#[derive(Subcommand, Debug)]
+pub enum ScoreVerb {
+    /// Bench2Drive result files
+    Bench2drive {
+        /// Result files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// `export`
+#[derive(Args, Debug)]
+pub struct Export {
+    /// A student's checkpoint (.safetensors)
+    pub checkpoint: PathBuf,
+    /// File to write (.onnx)
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Samples to check the export on
+    #[arg(long)]
+    pub data: Source,
+    /// How many samples
+    #[arg(long, default_value_t = 64)]
+    pub samples: usize,
+}
+
+/// `report`
+#[derive(Args, Debug)]
+pub struct Report {
+    /// A run folder of `prove`
+    pub run: PathBuf,
+}
+
+/// `compare`
+#[derive(Args, Debug)]
+pub struct Compare {
+    /// A planning result
+    pub a: PathBuf,
+    /// Another
+    pub b: PathBuf,
+}
+
+/// `bench`
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// What to measure: world, render, student, onnx (default: what needs no libtorch)
+    pub what: Vec<String>,
+    /// Folder with the CARLA towns, for the camera path through Town10HD
+    #[arg(long)]
+    pub maps: Option<PathBuf>,
+}
+
+/// `prove`
+#[derive(Args, Debug)]
+pub struct Prove {
+    /// `minutes` (the demo), `hours` or `full`
+    #[arg(long, default_value = "minutes")]
+    pub size: String,
+    /// Run folder; a run that was stopped goes on where it was
+    #[arg(long, default_value = "runs/demo")]
+    pub out: PathBuf,
+}

@@ -1,0 +1,106 @@
+//! `apprentice bench`: speeds, measured where they are claimed.
+
+use crate::arguments::Bench;
+use crate::{CliError, Console};
+use apprentice_core::{BoxedError, Control, Rig};
+use apprentice_render::{RenderOptions, TownScene, bench};
+use apprentice_road::{RoadNetwork, Route};
+use apprentice_sim::{World, WorldConfig};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(Serialize)]
+struct Measured {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    note: String,
+}
+
+/// Measure what needs no libtorch.
+pub fn run(bench: &Bench, console: &Console) -> Result<(), BoxedError> {
+    let wanted = |what: &str| bench.what.is_empty() || bench.what.iter().any(|w| w == what);
+    for what in &bench.what {
+        if !["world", "render"].contains(&what.as_str()) {
+            return Err(CliError::new(
+                format!("there is nothing to measure called `{what}`"),
+                "measure world, render or student",
+            )
+            .into());
+        }
+    }
+    let Some(maps) = &bench.maps else {
+        return Err(CliError::new(
+            "the camera path leads through CARLA's Town10HD",
+            "add --maps DIR with Town10HD.xodr",
+        )
+        .into());
+    };
+    let net = Arc::new(RoadNetwork::load(&maps.join("Town10HD.xodr"))?);
+    let mut measured = Vec::new();
+    if wanted("render") {
+        measured.extend(render(&net)?);
+    }
+    if wanted("world") {
+        measured.push(world(&net)?);
+    }
+    console.answer(&measured, || {
+        measured.iter().map(|m| format!("{:34} {:10.0} {:16} {}\n", m.what, m.value, m.unit, m.note)).collect()
+    });
+    Ok(())
+}
+
+fn render(net: &Arc<RoadNetwork>) -> Result<Vec<Measured>, BoxedError> {
+    let town = TownScene::new(net);
+    let path = std::env::temp_dir().join(format!("apprentice-{}.path", std::process::id()));
+    std::fs::write(&path, include_str!("../../../render/bench/town10hd.path")).map_err(|e| {
+        CliError::new(format!("cannot write {}: {e}", path.display()), "make room in the temporary folder")
+    })?;
+    let snapshots = bench::read_camera_path(&path, net.signals.len());
+    std::fs::remove_file(&path).ok();
+    let snapshots = snapshots?;
+    Ok([(224, 128), (160, 64)]
+        .into_iter()
+        .map(|(width, height)| {
+            let rig = Rig::bench2drive(width, height);
+            let speed = bench::bench_rig(&town, &snapshots, &rig, &RenderOptions::default(), 5);
+            Measured {
+                what: format!("six cameras at {height}×{width}"),
+                value: speed.frames_per_s,
+                unit: "rig frames/s",
+                note: format!("one core, {} actor pixels a frame, ids and depth on", speed.actor_pixels.round()),
+            }
+        })
+        .collect())
+}
+
+/// Steps of a world with 32 actors and an idle ego, median of five runs.
+fn world(net: &Arc<RoadNetwork>) -> Result<Measured, BoxedError> {
+    const STEPS: u32 = 4000;
+    let lane = net.lanes.iter().filter(|l| l.junction.is_none()).max_by(|a, b| a.length_m.total_cmp(&b.length_m));
+    let ends: Vec<_> = lane.iter().flat_map(|l| [l.at(5.0).position, l.at(l.length_m - 5.0).position]).collect();
+    let route = Arc::new(Route::plan(net, &ends)?);
+    let mut speeds = Vec::new();
+    let mut actors = 0;
+    for seed in 0..5 {
+        let config = WorldConfig { seed, vehicles: 24, pedestrians: 8, ..WorldConfig::default() };
+        let mut world = World::new(net.clone(), route.clone(), config, Vec::new())?;
+        for _ in 0..200 {
+            world.step(Control { brake: 1.0, ..Control::default() });
+        }
+        let begin = Instant::now();
+        for _ in 0..STEPS {
+            world.step(Control { brake: 1.0, ..Control::default() });
+        }
+        speeds.push(f64::from(STEPS) / begin.elapsed().as_secs_f64());
+        actors = world.snapshot().actors.len();
+    }
+    speeds.sort_by(f64::total_cmp);
+    Ok(Measured {
+        what: "world step".into(),
+        value: speeds[2],
+        unit: "steps/s",
+        note: format!("one core, {actors} actors, no cameras"),
+    })
+}

@@ -1,0 +1,134 @@
+//! `apprentice drive`
+
+use super::Factory;
+use super::worlds::part_named;
+use crate::arguments::{Common, Drive};
+use crate::source::Source;
+use crate::{CliError, Console};
+use apprentice_core::BoxedError;
+use apprentice_core::hash::content_hash;
+use apprentice_data::{WorldSet, record::build};
+use apprentice_drive::{
+    DriveConfig, DriveReport, Job, LoopConfig, Pilot, Planned, ReplayConfig, RunOptions, drive_all, run,
+};
+use apprentice_eval::replay::Replay;
+use apprentice_sim::ExpertMode;
+use std::path::Path;
+
+/// Drive in closed loop with the drivers `factory` knows, besides the expert.
+///
+/// # Errors
+/// Whatever went wrong, with a hint.
+pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &Console) -> Result<(), BoxedError> {
+    let make = || -> Result<Pilot, BoxedError> {
+        Ok(match drive.driver.as_str() {
+            "expert" => Pilot::Expert(ExpertMode::VisibleOnly),
+            "expert-privileged" => Pilot::Expert(ExpertMode::Privileged),
+            other => Pilot::Driver(factory(other, drive.engine)?),
+        })
+    };
+    let loop_config = LoopConfig { seed: common.seed, ..LoopConfig::default() };
+    let replay = drive.replay.then(ReplayConfig::default);
+    let folder = drive.out.as_ref().map(|out| out.join("replay"));
+    let write_replay = |replay: Replay| -> Result<(), BoxedError> {
+        let Some(folder) = &folder else { return Ok(()) };
+        let html = apprentice_report::replay_html(&replay)?;
+        apprentice_store::write_atomic(&folder.join(format!("{}.html", replay.route)), html.as_bytes())?;
+        Ok(())
+    };
+    if drive.replay && drive.out.is_none() {
+        return Err(CliError::new("replays need a folder", "add --out DIR").into());
+    }
+    let threads = common.threads.unwrap_or_default();
+    let report = match (&drive.maps, &drive.routes, &drive.data) {
+        (Some(maps), Some(routes), None) => {
+            let config = DriveConfig {
+                maps: maps.clone(),
+                routes: routes.clone(),
+                only: (!drive.only.is_empty()).then(|| drive.only.clone()),
+                run: loop_config,
+                threads,
+                out: drive.out.clone(),
+                replay,
+            };
+            run(&config, &identity(&drive.driver)?, &make, Some(&write_replay), console)?
+        }
+        (None, None, Some(Source::Worlds(dir))) => {
+            let set = WorldSet::open(dir)?;
+            let options = RunOptions {
+                run: loop_config,
+                threads,
+                out: drive.out.clone(),
+                replay,
+                on_replay: Some(&write_replay),
+                identity: content_hash(format!("{}\n{}", identity(&drive.driver)?, set.hash()).as_bytes()),
+            };
+            drive_all(world_jobs(&set, drive)?, &options, &make, console)?
+        }
+        _ => {
+            return Err(CliError::new(
+                "there is nothing to drive on",
+                "name `--maps DIR --routes FILE.xml`, or `--data worlds:DIR` made by `apprentice worlds make`",
+            )
+            .into());
+        }
+    };
+    console.answer(&report, || table(&report, drive.out.as_deref()));
+    Ok(())
+}
+
+/// What decides the driver's behaviour: its file's bytes, or its name.
+fn identity(driver: &str) -> Result<String, BoxedError> {
+    if !driver.contains('.') {
+        return Ok(driver.into());
+    }
+    let bytes = std::fs::read(driver)
+        .map_err(|e| CliError::new(format!("cannot read the driver {driver}: {e}"), "check the path"))?;
+    Ok(content_hash(&bytes))
+}
+
+/// Generated worlds as routes to drive.
+fn world_jobs(set: &WorldSet, drive: &Drive) -> Result<Vec<Planned>, BoxedError> {
+    let part = part_named(&drive.part)?;
+    let wanted = |id: &str| drive.only.is_empty() || drive.only.iter().any(|o| o == id);
+    let specs = set.split().worlds.iter().filter(|w| w.part == part && wanted(&w.id));
+    specs
+        .take(drive.limit.unwrap_or(usize::MAX))
+        .map(|spec| {
+            let built = build(set.towns(), spec)?;
+            Ok(Planned::Drive(Box::new(Job {
+                id: spec.id.clone(),
+                town: spec.town.layout.clone(),
+                scenario: spec.family.clone(),
+                net: built.town.net.clone(),
+                route: built.route,
+                world: built.config,
+                scenarios: built.scenarios,
+                weather: vec![(0.0, spec.weather)],
+            })))
+        })
+        .collect()
+}
+
+fn table(report: &DriveReport, out: Option<&Path>) -> String {
+    let mut text = String::new();
+    for entry in &report.entries {
+        let score = entry.driving_score.map_or_else(|| "     -".into(), |s| format!("{s:6.1}"));
+        text += &format!(
+            "{:>14} {:9} {:38} {score}  {}{}\n",
+            entry.id,
+            entry.town,
+            entry.scenario,
+            entry.status,
+            entry.reason.as_ref().map(|r| format!(" ({r})")).unwrap_or_default()
+        );
+    }
+    text += &format!(
+        "{}: driving score {:.2}, success rate {:.3}, over {} driven of {} routes ({} skipped)\n",
+        report.driver, report.driving_score, report.success_rate, report.driven, report.routes, report.skipped
+    );
+    if let Some(out) = out {
+        text += &format!("written to {}\n", out.display());
+    }
+    text
+}

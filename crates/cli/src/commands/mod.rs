@@ -1,0 +1,60 @@
+//! One module per verb that needs no libtorch.
+
+mod bench;
+mod compare;
+mod doctor;
+mod drive;
+mod drivers;
+mod eval;
+mod score;
+mod worlds;
+
+pub use drive::drive_with;
+pub use drivers::{Factory, light_driver};
+pub use eval::planning_with;
+
+use crate::arguments::{Arguments, EvalVerb, ScoreVerb, Verb, WorldsVerb};
+use crate::{CliError, Console};
+use apprentice_core::BoxedError;
+
+/// Whether a verb must be run by `apprentice-torch`.
+pub fn needs_libtorch(verb: &Verb) -> bool {
+    let checkpoint = |driver: &str| driver.ends_with(".safetensors");
+    match verb {
+        Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => true,
+        Verb::Eval(EvalVerb::Planning(eval)) => checkpoint(&eval.driver),
+        Verb::Drive(drive) => checkpoint(&drive.driver),
+        Verb::Bench(bench) => bench.what.iter().any(|what| what == "student"),
+        Verb::Doctor | Verb::Worlds(_) | Verb::Score(_) | Verb::Report(_) | Verb::Compare(_) => false,
+    }
+}
+
+/// Run a verb that needs no libtorch.
+///
+/// # Errors
+/// Whatever went wrong, with a hint.
+pub fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
+    if let Some(threads) = arguments.common.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|e| CliError::new(format!("cannot use {threads} threads: {e}"), "leave out --threads"))?;
+    }
+    match &arguments.verb {
+        Verb::Doctor => doctor::run(console),
+        Verb::Worlds(WorldsVerb::Make(make)) => worlds::make(make, &arguments.common, console),
+        Verb::Eval(EvalVerb::Planning(eval)) => planning_with(eval, &light_driver, console),
+        Verb::Drive(drive) => drive_with(drive, &arguments.common, &light_driver, console),
+        Verb::Score(ScoreVerb::Bench2drive { files }) => score::bench2drive(files, console),
+        Verb::Compare(pair) => compare::run(pair, console),
+        Verb::Bench(what) => bench::run(what, console),
+        Verb::Report(report) => Err(CliError::new(
+            format!("{} is not a run folder", report.run.display()),
+            "name the folder that `apprentice prove` wrote",
+        )
+        .into()),
+        Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => {
+            Err(CliError::new("this verb needs libtorch", "start it as `apprentice`, which hands it over").into())
+        }
+    }
+}
