@@ -5,6 +5,7 @@
 //! What may not enter here: cameras, tensors, files other than route XML handed in as text.
 
 pub mod actor;
+pub mod bench;
 pub mod controller;
 pub mod criteria;
 pub mod ego;
