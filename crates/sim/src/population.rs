@@ -5,7 +5,7 @@
 
 use crate::actor::{AtEnd, Behaviour, LaneFollowing, Role, Walk};
 use crate::state::ActorKind;
-use crate::traffic::settle;
+use crate::traffic::{LONG_VEHICLE_M, settle};
 use crate::world::World;
 use apprentice_core::geometry::DVec2;
 use apprentice_core::{Pose2, Rng};
@@ -133,7 +133,10 @@ fn enter_vehicle(world: &mut World, near: &[LanePosition], min_distance_m: f64) 
     world.population.entered += 1;
     let mut rng = Rng::new(&[world.config.seed, PURPOSE_VEHICLE, world.population.entered, u64::from(world.tick)]);
     let Some((id, s)) = pick(world, near, LaneKind::Driving, &mut rng) else { return false };
-    let kind = vehicle_kind(&mut rng);
+    let mut kind = vehicle_kind(&mut rng);
+    if f64::from(kind.size_m()[0]) > LONG_VEHICLE_M && !world.rules.lane(id).for_long_vehicles {
+        kind = ActorKind::Van;
+    }
     let half = f64::from(kind.size_m()[0]) / 2.0;
     let lane = &world.net.lanes[id];
     if s < half + 1.0 || lane.length_m - s < half + 2.0 || world.rules.lane(id).dead_end {

@@ -60,6 +60,8 @@ pub struct LaneRules {
     pub meetings: Vec<Meeting>,
     /// Every way on from its start ends soon.
     pub dead_end: bool,
+    /// Buses and lorries get far from here without a bend too tight for them.
+    pub for_long_vehicles: bool,
     /// Highest comfortable speed at each point of the centre line, already falling ahead of bends, m/s.
     caps_mps: Vec<f32>,
 }
@@ -71,6 +73,10 @@ const AHEAD_OF_BENDS_MPS2: f64 = 1.8;
 
 /// A lane from which every way ends within this distance is a dead end, metres.
 const DEAD_END_M: f64 = 200.0;
+/// Bends tighter than this are left to short vehicles, metres.
+const LONG_VEHICLE_RADIUS_M: f64 = 14.0;
+/// How far long vehicles must be able to drive on, metres.
+const LONG_WAY_M: f64 = 1500.0;
 
 /// Rules of all lanes of a town.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +97,7 @@ impl Rules {
                 approach: None,
                 meetings: Vec::new(),
                 dead_end: false,
+                for_long_vehicles: false,
                 caps_mps: Vec::new(),
             })
             .collect();
@@ -207,28 +214,44 @@ impl Rules {
         turned > FRAC_PI_4
     }
 
-    /// Mark lanes from which every way ends within [`DEAD_END_M`].
+    /// Mark lanes from which every way ends within [`DEAD_END_M`], and those from which long vehicles get far.
     fn mark_dead_ends(&mut self, net: &RoadNetwork) {
-        // The longest way on from a lane's start, capped; it only grows, so a few sweeps settle it.
-        let mut way_m = vec![0.0_f64; net.lanes.len()];
-        loop {
-            let mut changed = false;
-            for lane in &net.lanes {
-                let on = lane.successors.iter().map(|&next| way_m[next]).fold(0.0, f64::max);
-                let length = (lane.length_m + on).min(DEAD_END_M);
-                if length > way_m[lane.id] + 0.01 {
-                    way_m[lane.id] = length;
-                    changed = true;
-                }
-            }
-            if !changed {
-                break;
-            }
-        }
-        for (rules, way) in self.lanes.iter_mut().zip(way_m) {
+        let ways = longest_ways(net, DEAD_END_M, |_| true);
+        let roomy: Vec<bool> = net.lanes.iter().map(|lane| tightest_radius_m(lane) > LONG_VEHICLE_RADIUS_M).collect();
+        let long_ways = longest_ways(net, LONG_WAY_M, |lane| roomy[lane]);
+        for ((rules, way), long_way) in self.lanes.iter_mut().zip(ways).zip(long_ways) {
             rules.dead_end = way < DEAD_END_M - 0.02;
+            rules.for_long_vehicles = long_way > LONG_WAY_M - 0.02;
         }
     }
+}
+
+/// The longest way on from each lane's start over open lanes, capped.
+fn longest_ways(net: &RoadNetwork, cap_m: f64, open: impl Fn(LaneId) -> bool) -> Vec<f64> {
+    // It only grows, so a few sweeps settle it.
+    let mut way_m = vec![0.0_f64; net.lanes.len()];
+    loop {
+        let mut changed = false;
+        for lane in net.lanes.iter().filter(|l| open(l.id)) {
+            let on = lane.successors.iter().map(|&next| way_m[next]).fold(0.0, f64::max);
+            let length = (lane.length_m + on).min(cap_m);
+            if length > way_m[lane.id] + 0.01 {
+                way_m[lane.id] = length;
+                changed = true;
+            }
+        }
+        if !changed {
+            return way_m;
+        }
+    }
+}
+
+/// The tightest bend of a lane, over about five metres.
+fn tightest_radius_m(lane: &apprentice_road::Lane) -> f64 {
+    let reach = ((5.0 / lane.spacing_m()).round() as usize).clamp(1, lane.points.len() - 1);
+    let turn =
+        lane.points.windows(reach + 1).map(|w| wrap_angle(w[reach].yaw_rad - w[0].yaw_rad).abs()).fold(1e-6, f64::max);
+    reach as f64 * lane.spacing_m() / turn
 }
 
 fn total_turn(lane: &apprentice_road::Lane) -> f64 {

@@ -2,22 +2,21 @@
 
 use apprentice_core::geometry::DVec3;
 use apprentice_core::{Control, Pose2};
+use apprentice_road::town::{TownSpec, layouts};
 use apprentice_road::{LaneKind, RoadNetwork, Route};
 use apprentice_sim::{Behaviour, World, WorldConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-fn town(name: &str) -> Option<RoadNetwork> {
+fn carla_town(name: &str) -> Option<RoadNetwork> {
     let root = std::env::var_os("APPRENTICE_SHARED_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let path = [root.clone(), PathBuf::from("../../../shared/data")]
-        .into_iter()
-        .map(|r| r.join(format!("carla_xodr/{name}.xodr")))
-        .find(|p| p.exists());
-    if path.is_none() {
-        println!("SKIPPED: no {name}.xodr under {}", root.display());
+    let path = root.join(format!("carla_xodr/{name}.xodr"));
+    if !path.exists() {
+        println!("SKIPPED: no {}", path.display());
+        return None;
     }
-    path.map(|p| RoadNetwork::load(p).expect("a CARLA map"))
+    Some(RoadNetwork::load(path).expect("a CARLA map"))
 }
 
 fn any_route(net: &RoadNetwork) -> Route {
@@ -86,9 +85,21 @@ fn traffic_alone(net: RoadNetwork, vehicles: usize, minutes: u32, seed: u64) -> 
 }
 
 #[test]
+fn procedural_towns_flow_without_a_collision() {
+    for &layout in layouts() {
+        let spec = TownSpec { layout, seed: 1 };
+        println!("{}", spec.name());
+        let (vehicles, collisions, longest_s) = traffic_alone(spec.network().expect("a town"), 48, 5, 3);
+        assert!(vehicles > 30, "{vehicles}");
+        assert_eq!(collisions, 0);
+        assert!(longest_s < 180, "{longest_s} s");
+    }
+}
+
+#[test]
 fn real_towns_flow_for_ten_minutes_without_a_collision() {
     for name in ["Town01", "Town02", "Town03", "Town04", "Town07", "Town10HD"] {
-        let Some(net) = town(name) else { return };
+        let Some(net) = carla_town(name) else { return };
         println!("{name}");
         let (vehicles, collisions, longest_s) = traffic_alone(net, 64, 10, 7);
         assert!(vehicles > 40, "{vehicles}");

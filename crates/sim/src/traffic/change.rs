@@ -16,6 +16,9 @@ const SAFE_MPS2: f64 = 2.0;
 /// A lane that ends within this distance is left as soon as possible, metres.
 const MUST_LEAVE_M: f64 = 180.0;
 
+/// Nobody changes on links shorter than this, metres.
+const SHORTEST_M: f64 = 25.0;
+
 fn within(spans: &[(f64, f64)], s_m: f64) -> bool {
     spans.iter().any(|&(from, to)| (from..=to).contains(&s_m))
 }
@@ -42,7 +45,7 @@ pub(super) fn wanted(
         return None;
     }
     let speed = actor.speed_mps();
-    if here.junction.is_some() || speed < 1.5 {
+    if here.junction.is_some() || speed < 1.5 || here.length_m < SHORTEST_M {
         return None;
     }
     let ends = world.rules.lane(lane).dead_end && here.length_m - on.s_m < MUST_LEAVE_M;
@@ -56,7 +59,7 @@ pub(super) fn wanted(
     let sides = [(here.left, &here.change_left_spans, 1), (here.right, &here.change_right_spans, -1)];
     for (target, spans, side) in sides {
         let Some(target) = target else { continue };
-        if !within(spans, on.s_m) || net.lanes[target].junction.is_some() {
+        if !within(spans, on.s_m) || net.lanes[target].junction.is_some() || net.lanes[target].length_m < SHORTEST_M {
             continue;
         }
         if world.rules.lane(target).dead_end {
@@ -83,7 +86,7 @@ fn gain(traffic: &Traffic, world: &World, index: usize, target: &Lane, idm: &Idm
     let speed = actor.speed_mps();
     let half = f64::from(actor.state.size_m[0]) / 2.0;
     let (s, lateral) = target.project(actor.pose().position());
-    if lateral.abs() > 1.6 * target.at(s).width_m || s < 1.0 || s > target.length_m - 1.0 {
+    if lateral.abs() > 1.6 * target.at(s).width_m || s < 3.0 || s > target.length_m - 1.0 {
         return None;
     }
     let mut ahead: Option<(f64, f64)> = None;

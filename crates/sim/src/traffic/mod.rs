@@ -13,7 +13,7 @@ mod hazard;
 mod junction;
 mod motion;
 
-pub(crate) use motion::settle;
+pub(crate) use motion::{LONG_VEHICLE_M, settle};
 
 use crate::actor::{Actor, Behaviour, LaneFollowing};
 use crate::state::{TICK_S, same_level};

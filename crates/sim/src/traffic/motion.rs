@@ -10,6 +10,8 @@ use apprentice_core::{Rng, wrap_angle};
 use apprentice_road::{LaneId, LaneKind, RoadNetwork};
 
 const PURPOSE_LANES: u64 = 0x6c61_6e65_73;
+/// Vehicles longer than this avoid tight bends, metres.
+pub(crate) const LONG_VEHICLE_M: f64 = 7.0;
 /// Lanes to come are known this far, metres.
 const LOOK_AHEAD_M: f64 = 90.0;
 /// Sideways speed of a lane change, m/s.
@@ -245,19 +247,29 @@ pub(crate) fn settle(net: &RoadNetwork, rules: &crate::rules::Rules, seed: u64, 
             None => break,
         }
     }
-    look_ahead(net, rules, seed, actor.state.id, on);
+    look_ahead(net, rules, seed, actor.state.id, f64::from(actor.state.size_m[0]), on);
 }
 
 /// Choose lanes until the way is known far enough.
-fn look_ahead(net: &RoadNetwork, rules: &crate::rules::Rules, seed: u64, id: u32, on: &mut crate::actor::OnLanes) {
+fn look_ahead(
+    net: &RoadNetwork,
+    rules: &crate::rules::Rules,
+    seed: u64,
+    id: u32,
+    length_m: f64,
+    on: &mut crate::actor::OnLanes,
+) {
     let Some(lane) = on.lane else { return };
     let mut known = net.lanes[lane].length_m - on.s_m + on.next.iter().map(|&l| net.lanes[l].length_m).sum::<f64>();
     let mut last = on.next.last().copied().unwrap_or(lane);
     while known < LOOK_AHEAD_M && on.next.len() < 12 {
         let options = &net.lanes[last].successors;
         let fit = |l: LaneId| net.lanes[l].kind == LaneKind::Driving;
-        let open = options.iter().filter(|&&l| fit(l) && !rules.lane(l).dead_end).count();
-        let usable = |l: &&LaneId| fit(**l) && (open == 0 || !rules.lane(**l).dead_end);
+        // Dead ends, and bends too tight for long vehicles, are taken only where there is nothing else.
+        let long = length_m > LONG_VEHICLE_M;
+        let good = |l: LaneId| fit(l) && !rules.lane(l).dead_end && (!long || rules.lane(l).for_long_vehicles);
+        let any_good = options.iter().any(|&l| good(l));
+        let usable = |l: &&LaneId| if any_good { good(**l) } else { fit(**l) };
         let count = options.iter().filter(usable).count();
         if count == 0 {
             break;
@@ -317,7 +329,7 @@ fn move_on_lanes(
     on.driven_m += step_m;
     while on.s_m > net.lanes[lane].length_m {
         if on.next.is_empty() {
-            look_ahead(net, rules, seed, id, on);
+            look_ahead(net, rules, seed, id, length_m, on);
         }
         if on.next.is_empty() {
             on.s_m = net.lanes[lane].length_m;
@@ -377,7 +389,7 @@ fn move_on_lanes(
     if on.leaving.is_some() && (on.lateral_m - wanted).abs() < 0.4 {
         on.leaving = None;
     }
-    look_ahead(net, rules, seed, id, on);
+    look_ahead(net, rules, seed, id, length_m, on);
     let slip = if next_speed > 0.5 { (on.lateral_rate_mps / next_speed).clamp(-0.3, 0.3) } else { 0.0 };
     let (pose, z) = place(net, on, lane, length_m, slip);
     actor.state.pose_in_world = pose;
