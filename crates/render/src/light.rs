@@ -80,6 +80,10 @@ impl Atmosphere {
         let fog_percent = weather.fog_density.clamp(0.0, 100.0) / 100.0;
         let fog_per_m = 0.0008 + 0.0010 * cloud * 0.3 + 0.030 * fog_percent * fog_percent + 0.004 * rain;
 
+        let fog_per_m = if options.features.fog { fog_per_m } else { 0.0 };
+        // The sky drowns in fog as the ground does.
+        let zenith = zenith.lerp(horizon, ((fog_per_m - 0.003) * 60.0).clamp(0.0, 1.0));
+
         let wear = 1.0 + jitter(0.35).min(0.1);
         let tone = 1.0 + jitter(0.18);
         let asphalt = Vec3::new(96.0, 97.0, 100.0);
@@ -106,7 +110,7 @@ impl Atmosphere {
             zenith,
             horizon,
             glow: if options.features.sun_glow { glow } else { Vec3::ZERO },
-            fog_per_m: if options.features.fog { fog_per_m } else { 0.0 },
+            fog_per_m,
             wet: if options.features.rain { wet } else { 0.0 },
             rain: if options.features.rain { rain } else { 0.0 },
             night: 1.0 - day,

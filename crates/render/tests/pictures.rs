@@ -47,6 +47,48 @@ fn reused_buffers_other_threads_and_repeats_give_equal_bytes() {
     }
 }
 
+/// Mean colour of each camera's picture, and how many pixels show what, of the busy street by day. A change of looks on
+/// purpose changes these numbers; nothing else may. (Means, not bytes: another processor's sine may differ in its last
+/// bit and move an edge by a pixel.)
+#[test]
+fn the_busy_street_looks_as_committed() {
+    let frames = Renderer::new().render(
+        &common::street(),
+        &common::busy(),
+        &Rig::bench2drive(224, 128),
+        &RenderOptions::default(),
+    );
+    let means: Vec<[f64; 3]> = frames
+        .images
+        .iter()
+        .map(|image| {
+            std::array::from_fn(|c| {
+                image.rgb.iter().skip(c).step_by(3).map(|&v| f64::from(v)).sum::<f64>() / (224.0 * 128.0)
+            })
+        })
+        .collect();
+    let kinds =
+        [IdKind::Sky, IdKind::Ground, IdKind::Building, IdKind::Tree, IdKind::Pole, IdKind::Signal, IdKind::Actor];
+    let counts = kinds.map(|kind| frames.ids.iter().flatten().filter(|&&id| PixelId(id).kind() == kind).count());
+    for (i, (mean, golden)) in means.iter().zip(MEANS).enumerate() {
+        for c in 0..3 {
+            assert!((mean[c] - golden[c]).abs() < 0.5, "camera {i}: {means:.1?}");
+        }
+    }
+    for (count, golden) in counts.iter().zip(COUNTS) {
+        assert!(count.abs_diff(golden) <= 20 + golden / 200, "{counts:?}");
+    }
+}
+const MEANS: [[f64; 3]; 6] = [
+    [102.7, 105.5, 111.7],
+    [91.9, 92.8, 94.3],
+    [96.4, 98.7, 104.1],
+    [110.4, 116.9, 124.2],
+    [92.8, 98.3, 96.3],
+    [117.8, 121.4, 116.0],
+];
+const COUNTS: [usize; 7] = [14_971, 59_971, 72_998, 5_641, 450, 586, 17_415];
+
 #[test]
 fn every_feature_changes_pixels() {
     let town = common::street();
