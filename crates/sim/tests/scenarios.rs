@@ -107,7 +107,9 @@ fn real_routes_stage_what_their_type_says() {
         let config = WorldConfig { seed: 7, vehicles: 0, pedestrians: 0, parked_share: 0.0, ..WorldConfig::default() };
         let mut world = World::new(net, route, config, spec.scenarios.clone()).unwrap();
         let length = world.route.length_m;
-        let met = ride(&mut world, 7.0, length - 5.0);
+        // Fast enough to catch up with cyclists.
+        let speed_mps = spec.scenarios[0].number("bicycle_speed").map_or(7.0, |v| v + 5.0);
+        let met = ride(&mut world, speed_mps, length - 5.0);
         staged += 1;
         let good = match kind.family {
             Family::Blocker => met.standing >= 1,

@@ -43,6 +43,8 @@ pub(super) struct Junctions {
     waited_ticks: u32,
     /// Beyond patience until this place of the route.
     impatient_to_s_m: f64,
+    /// Long beyond patience until this place of the route.
+    pressing_to_s_m: f64,
     /// Whom it lets pass: the actor's id and the lane.
     pub lets_pass: Option<(u32, LaneId)>,
 }
@@ -132,6 +134,9 @@ impl Junctions {
             && let Some(crossing) = crossings.iter().find(|c| c.exit_s_m > front)
         {
             self.impatient_to_s_m = crossing.exit_s_m;
+            if self.waited_ticks > 4 * PATIENCE_TICKS {
+                self.pressing_to_s_m = crossing.exit_s_m;
+            }
         }
         stops
     }
@@ -192,6 +197,7 @@ impl Junctions {
     ) -> Option<u32> {
         let speed = world.ego.speed_mps;
         let impatient = world.route_progress_m() < self.impatient_to_s_m;
+        let pressing = world.route_progress_m() < self.pressing_to_s_m;
         let top = 8.0_f64.max(speed);
         let in_s = time_to_cover_s(near_m, speed, SETTING_OFF_MPS2, top);
         let out_s = time_to_cover_s(far_m, speed, SETTING_OFF_MPS2, top);
@@ -214,6 +220,10 @@ impl Junctions {
                 return true;
             }
             let stands = s.speed_mps < 0.4;
+            // Two who stand and wait for each other, though there is room: somebody has to go.
+            if stands && impatient && s.lateral_m.abs() - s.half_across_m > EGO_SIZE_M[1] / 2.0 + 0.35 {
+                return true;
+            }
             let inside = place > 0.0;
             let line_m = -place - s.half_length_m - 1.0;
             let can_stop = line_m > s.speed_mps * s.speed_mps / (2.0 * 3.0);
@@ -251,7 +261,12 @@ impl Junctions {
             let room_m = enters_m - s.speed_mps * in_s;
             let asked =
                 (s.speed_mps * s.speed_mps - merges_mps * merges_mps).max(0.0) / (2.0 * (room_m - 2.0).max(0.1));
-            room_m > 5.0 && asked < if impatient { 2.0 * ASKED_MPS2 } else { ASKED_MPS2 }
+            let (least_room_m, may_ask) = match (impatient, pressing) {
+                (_, true) => (2.5, 2.6 * ASKED_MPS2),
+                (true, false) => (5.0, 2.0 * ASKED_MPS2),
+                (false, false) => (5.0, ASKED_MPS2),
+            };
+            room_m > least_room_m && asked < may_ask
         };
         let moving = seen.iter().filter(|s| s.kind.is_vehicle() && !s.parked);
         moving.filter(|s| !passes(s)).map(|s| world.actors[s.index].state.id).next()
