@@ -20,6 +20,8 @@ const MIN_DISTANCE_M: f64 = 6.0;
 const RUN_MPS: f64 = 2.0;
 /// Time to arrival at which a group before a junction starts, seconds.
 const GROUP_TIME_S: f64 = 3.5;
+/// The ego's likely speed towards a junction, m/s.
+const APPROACH_MPS: f64 = 8.0;
 /// Distance at which the one behind the turn starts, metres.
 const TURN_TRIGGER_M: f64 = 18.0;
 
@@ -114,11 +116,13 @@ impl CrossingScenario {
         let Some(crossing) = self.site.next_junction(self.site.trigger_s_m) else { return };
         self.at_s_m = (crossing.enter_s_m - 1.0).max(self.site.trigger_s_m);
         self.distance_m = 12.0;
-        let right = self.site.edge_m(self.at_s_m, -1.0) + 1.2;
+        let half = self.site.lane_width_m(self.at_s_m) / 2.0;
+        // Where the trigger lies close before the junction they stand no farther off than lets them be there in time.
+        let notice_s = (self.at_s_m - self.site.trigger_s_m) / APPROACH_MPS;
+        let right = (self.site.edge_m(self.at_s_m, -1.0) + 1.2).min(half + (1.3 * (notice_s - 0.6)).max(0.8));
         let left = self.site.edge_m(self.at_s_m, 1.0) + 1.5;
         // Where the road is wide they need longer to reach the ego's lane.
-        let reach = (right - self.site.lane_width_m(self.at_s_m) / 2.0) / 1.3;
-        self.time_s = GROUP_TIME_S.max(reach + 1.0);
+        self.time_s = GROUP_TIME_S.max((right - half) / 1.3 + 1.0);
         let mut rng = Rng::new(&[self.site.seed, 3]);
         for (along, back, speed) in [(0.4, 0.0, 1.3), (1.5, 0.8, 1.5), (-0.8, 2.0, 1.2)] {
             let s = self.at_s_m + along;
