@@ -83,6 +83,21 @@ pub(super) fn crossings(world: &World) -> Vec<Crossing> {
         let exit_s_m = points[(i - 1).max(first)].s_m;
         found.push(Crossing { from, enter_s_m, exit_s_m, line_s_m, lanes });
     }
+    // A route may end between a stop line and its junction: the line counts all the same.
+    if let Some(last) = points.last().filter(|p| !p.in_junction && p.s_m < s + SIGHT_M) {
+        let rules = world.rules.lane(last.lane);
+        let (along, _) = world.net.lanes[last.lane].project(last.position.truncate());
+        let line_s_m = last.s_m + rules.stop_s_m - along;
+        if rules.stop_s_m < along && !matches!(rules.control, EntryControl::Free | EntryControl::Yield) {
+            found.push(Crossing {
+                from: last.lane,
+                enter_s_m: last.s_m,
+                exit_s_m: last.s_m,
+                line_s_m,
+                lanes: Vec::new(),
+            });
+        }
+    }
     found
 }
 
