@@ -17,6 +17,9 @@ const LONGEST_SHARE: f64 = 1.5;
 pub enum Pilot {
     /// The rule-based expert; it looks at the world itself.
     Expert(ExpertMode),
+    /// The expert's three-second intentions, driven by the waypoint controller as a student's plans are: what a student
+    /// that planned like the expert would reach.
+    ExpertPlans(ExpertMode),
     /// Anything that plans from what a car can see; its plans go through the waypoint controller.
     Driver(Box<dyn Driver>),
 }
@@ -27,6 +30,8 @@ impl Pilot {
         match self {
             Self::Expert(ExpertMode::VisibleOnly) => "expert".into(),
             Self::Expert(ExpertMode::Privileged) => "expert-privileged".into(),
+            Self::ExpertPlans(ExpertMode::VisibleOnly) => "expert-plans".into(),
+            Self::ExpertPlans(ExpertMode::Privileged) => "expert-plans-privileged".into(),
             Self::Driver(driver) => driver.name().into(),
         }
     }

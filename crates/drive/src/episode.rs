@@ -61,7 +61,7 @@ pub(crate) fn drive(
     let driver_name = pilot.name();
     let own_rig = match pilot {
         Pilot::Driver(driver) => driver.rig().cloned(),
-        Pilot::Expert(_) => None,
+        Pilot::Expert(_) | Pilot::ExpertPlans(_) => None,
     };
     let replay_rig = replay.and_then(|r| r.image_size).map(|(width, height)| Rig::bench2drive(width, height));
     let mut eyes = scene.map(|scene| Eyes {
@@ -76,7 +76,7 @@ pub(crate) fn drive(
         Recorder::new(job, &driver_name, names)
     });
     let mut expert = match pilot {
-        Pilot::Expert(mode) => Some(Expert::new(*mode)),
+        Pilot::Expert(mode) | Pilot::ExpertPlans(mode) => Some(Expert::new(*mode)),
         Pilot::Driver(driver) => {
             let info = EpisodeInfo { name: job.id.clone(), seed: job.world.seed };
             if let Err(error) = driver.reset(&info) {
@@ -104,15 +104,17 @@ pub(crate) fn drive(
         }
         let control = match (&mut expert, &mut *pilot) {
             (Some(expert), _) => {
-                let control = expert.control(&world);
-                if recorder.is_some() && world.tick() % ticks_per_plan == 0 {
+                let own = expert.control(&world);
+                let by_plan = matches!(pilot, Pilot::ExpertPlans(_));
+                if (by_plan || recorder.is_some()) && world.tick() % ticks_per_plan == 0 {
                     plan = Some(PlanInForce {
                         trajectory: expert.plan(&world),
                         ego_in_world: world.ego().pose_in_world,
                         tick: world.tick(),
                     });
+                    plans += u32::from(by_plan);
                 }
-                control
+                if by_plan { follow(&mut controller, plan.as_ref(), &world) } else { own }
             }
             (None, Pilot::Driver(driver)) => {
                 if world.tick() % ticks_per_plan == 0 {
@@ -143,16 +145,9 @@ pub(crate) fn drive(
                     plans += 1;
                     plan_s += started.elapsed().as_secs_f64();
                 }
-                match &plan {
-                    Some(plan) => {
-                        let age_s = f64::from(world.tick() - plan.tick) * TICK_S;
-                        let now = aged(&plan.trajectory, age_s, plan.ego_in_world, world.ego().pose_in_world);
-                        controller.control(&now, world.ego().speed_mps, None)
-                    }
-                    None => Control::default(),
-                }
+                follow(&mut controller, plan.as_ref(), &world)
             }
-            (None, Pilot::Expert(_)) => Control::default(),
+            (None, Pilot::Expert(_) | Pilot::ExpertPlans(_)) => Control::default(),
         };
         if let (Some(recorder), Some(replay)) = (&mut recorder, replay)
             && world.tick() % replay.ticks_per_frame.max(1) == 0
@@ -192,6 +187,14 @@ pub(crate) fn drive(
     };
     let replay = recorder.map(|r| r.finish(entry.record.as_ref().expect("it was driven")));
     Ok((entry, replay))
+}
+
+/// The waypoint controller's control for the plan in force.
+fn follow(controller: &mut WaypointPid, plan: Option<&PlanInForce>, world: &World) -> Control {
+    let Some(plan) = plan else { return Control::default() };
+    let age_s = f64::from(world.tick() - plan.tick) * TICK_S;
+    let now = aged(&plan.trajectory, age_s, plan.ego_in_world, world.ego().pose_in_world);
+    controller.control(&now, world.ego().speed_mps, None)
 }
 
 /// A plan made `age_s` ago, as a plan made now: its points from now on, in the frame of now. The last stretch goes on
