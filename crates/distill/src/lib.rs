@@ -9,17 +9,21 @@
 pub mod config;
 mod error;
 pub mod evaluate;
+pub mod prove;
 pub mod recipes;
 pub mod run;
 pub mod shared_vision;
 pub mod source;
 pub mod student;
+pub mod table;
 pub mod teacher;
 
 pub use config::{TrainConfig, resolve};
 pub use error::DistillError;
 pub use evaluate::{BatchPlanner, ConstantVelocityPlanner, Judging, open_loop, open_planner};
+pub use prove::{Arm, ProveConfig, prove};
 pub use run::{Done, Pace, Task, train};
 pub use shared_vision::{SharedDriver, SharedRun, SharedTask, SharedVision};
 pub use student::{Guides, STUDENT_FILE, StudentRun, StudentTask};
+pub use table::ProveReport;
 pub use teacher::{QUIZ_FILE, TEACHER_FILE, TeacherRun, TeacherTask, quiz};

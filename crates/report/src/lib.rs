@@ -19,4 +19,4 @@ pub use card::ModelCard;
 pub use error::ReportError;
 pub use replay::{replay_html, write_replay};
 pub use report::{Curve, Panel, Report, WorstEpisode};
-pub use table::Table;
+pub use table::{Align, Table};

@@ -350,6 +350,12 @@ impl GuidanceSource for GuidanceCache {
     }
 }
 
+impl GuidanceSource for &GuidanceCache {
+    fn guidance(&self, sample: &SampleId) -> Result<Option<Guidance>, BoxedError> {
+        (**self).guidance(sample)
+    }
+}
+
 /// Control: gives each sample the guidance of another one, the same for the whole run.
 pub struct Shuffled<S> {
     source: S,

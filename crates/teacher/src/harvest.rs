@@ -1,11 +1,14 @@
-//! Harvest: run a frozen teacher once over samples and keep what it gives.
+//! Harvest: run a frozen model once over samples and keep what it gives.
+//!
+//! The model is a [`Guide`]: a [`Teacher`], or a [`Student`] for the self-distillation control.
 
 use crate::{CacheSpec, CacheWriter, GuidanceCache, Precision, Teacher, TeacherError};
+use apprentice_core::contract::Preprocessing;
 use apprentice_core::sample::SampleId;
 use apprentice_core::{Command, HORIZON_STEPS, Progress};
 use apprentice_data::{Frame, Loader, LoaderConfig, WorldSet};
-use apprentice_planner::Draw;
 use apprentice_planner::batch::observe;
+use apprentice_planner::{Draw, Inputs, Student, StudentConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -42,16 +45,6 @@ impl Tap {
         Self::ALL.into_iter().find(|t| t.name() == name)
     }
 
-    /// Shape of one sample's values.
-    pub fn shape(self, teacher: &Teacher) -> Vec<usize> {
-        let config = &teacher.config;
-        match self {
-            Self::PlanningToken => vec![config.vision.planner.latent as usize],
-            Self::VisionTokens => vec![config.vision_tokens() as usize, config.lm.hidden_size as usize],
-            Self::Trajectories => vec![Command::COUNT, HORIZON_STEPS, 2],
-        }
-    }
-
     /// Latents in half precision; trajectories keep their millimetres.
     pub fn precision(self) -> Precision {
         match self {
@@ -61,14 +54,90 @@ impl Tap {
     }
 }
 
+/// A frozen model that can be harvested.
+pub trait Guide {
+    /// What its eyes are.
+    fn vision(&self) -> &StudentConfig;
+    /// Shape of one sample's values at a tap, or `None` when it has no such tap.
+    fn shape(&self, tap: Tap) -> Option<Vec<usize>>;
+    /// Values at the taps, each with the batch as first dimension.
+    fn taste(&self, inputs: &Inputs, taps: &[Tap]) -> Vec<Tensor>;
+    /// Where it computes.
+    fn device(&self) -> Device;
+    /// How pixels enter it.
+    fn preprocessing(&self) -> Preprocessing {
+        self.vision().preprocessing()
+    }
+}
+
+fn trajectories_shape() -> Vec<usize> {
+    vec![Command::COUNT, HORIZON_STEPS, 2]
+}
+
+impl Guide for Teacher {
+    fn vision(&self) -> &StudentConfig {
+        &self.config.vision
+    }
+
+    fn shape(&self, tap: Tap) -> Option<Vec<usize>> {
+        Some(match tap {
+            Tap::PlanningToken => vec![self.config.vision.planner.latent as usize],
+            Tap::VisionTokens => vec![self.config.vision_tokens() as usize, self.config.lm.hidden_size as usize],
+            Tap::Trajectories => trajectories_shape(),
+        })
+    }
+
+    fn taste(&self, inputs: &Inputs, taps: &[Tap]) -> Vec<Tensor> {
+        let (scene, tokens) = self.see(inputs, false);
+        let thought = self.think(&scene, &tokens, None);
+        let take = |tap: &Tap| match tap {
+            Tap::PlanningToken => thought.latent.shallow_clone(),
+            Tap::VisionTokens => tokens.shallow_clone(),
+            Tap::Trajectories => self.decode(&scene, &thought, Draw::Mean).trajectories,
+        };
+        taps.iter().map(take).collect()
+    }
+
+    fn device(&self) -> Device {
+        self.vs.device()
+    }
+}
+
+impl Guide for Student {
+    fn vision(&self) -> &StudentConfig {
+        &self.config
+    }
+
+    fn shape(&self, tap: Tap) -> Option<Vec<usize>> {
+        match tap {
+            Tap::PlanningToken => Some(vec![self.config.planner.latent as usize]),
+            Tap::VisionTokens => None,
+            Tap::Trajectories => Some(trajectories_shape()),
+        }
+    }
+
+    fn taste(&self, inputs: &Inputs, taps: &[Tap]) -> Vec<Tensor> {
+        let scene = self.encode(inputs, false);
+        let take = |tap: &Tap| match tap {
+            Tap::PlanningToken | Tap::VisionTokens => scene.latent.shallow_clone(),
+            Tap::Trajectories => self.decode(&scene, Draw::Mean).trajectories,
+        };
+        taps.iter().map(take).collect()
+    }
+
+    fn device(&self) -> Device {
+        self.vs.device()
+    }
+}
+
 /// A multiple of the batch, so that what stands in a batch together never depends on where a run was cut.
 const SHARD_SAMPLES: usize = 512;
 const BATCH: usize = 16;
 
 /// What is to be harvested from whom.
 pub struct Harvest<'a> {
-    /// The frozen teacher.
-    pub teacher: &'a Teacher,
+    /// The frozen model.
+    pub guide: &'a dyn Guide,
     /// Hash of its checkpoint.
     pub teacher_hash: &'a str,
     /// Where the samples are.
@@ -91,20 +160,24 @@ pub struct Price {
 }
 
 impl Harvest<'_> {
-    fn spec(&self, tap: Tap) -> CacheSpec {
-        CacheSpec {
+    fn spec(&self, tap: Tap) -> Result<CacheSpec, TeacherError> {
+        let shape = self
+            .guide
+            .shape(tap)
+            .ok_or_else(|| TeacherError::Config { reason: format!("taps: this model has no tap `{}`", tap.name()) })?;
+        Ok(CacheSpec {
             teacher: self.teacher_hash.into(),
             tap: tap.name().into(),
-            preprocessing: self.teacher.config.vision.preprocessing().hash(),
+            preprocessing: self.guide.preprocessing().hash(),
             augmentation: "none".into(),
             precision: tap.precision(),
-            shape: tap.shape(self.teacher),
+            shape,
             shard_samples: SHARD_SAMPLES,
-        }
+        })
     }
 
     fn loader(&self, ids: &[SampleId]) -> Result<Loader, TeacherError> {
-        let rig = self.teacher.config.vision.preprocessing().rig;
+        let rig = self.guide.preprocessing().rig;
         Ok(Loader::new(self.set.clone(), ids.to_vec(), LoaderConfig::evaluation(rig, BATCH))?)
     }
 
@@ -113,18 +186,10 @@ impl Harvest<'_> {
         let images: Vec<_> = frames.iter().map(|f| f.images.as_slice()).collect();
         let speed: Vec<_> = frames.iter().map(|f| f.sample.ego.speed_mps).collect();
         let command: Vec<_> = frames.iter().map(|f| f.sample.command.index() as i64).collect();
-        let vision = &self.teacher.config.vision;
-        let inputs = observe(vision, &vision.preprocessing(), &images, &speed, &command, self.teacher.vs.device())?;
-        Ok(no_grad(|| {
-            let (scene, tokens) = self.teacher.see(&inputs, false);
-            let thought = self.teacher.think(&scene, &tokens, None);
-            let take = |tap: &Tap| match tap {
-                Tap::PlanningToken => rows(&thought.latent),
-                Tap::VisionTokens => rows(&tokens),
-                Tap::Trajectories => rows(&self.teacher.decode(&scene, &thought, Draw::Mean).trajectories),
-            };
-            self.taps.iter().map(take).collect()
-        }))
+        let vision = self.guide.vision();
+        let preprocessing = self.guide.preprocessing();
+        let inputs = observe(vision, &preprocessing, &images, &speed, &command, self.guide.device())?;
+        Ok(no_grad(|| self.guide.taste(&inputs, self.taps).iter().map(rows).collect()))
     }
 
     /// What it would cost, without writing anything.
@@ -132,8 +197,8 @@ impl Harvest<'_> {
     /// # Errors
     /// When a sample cannot be read.
     pub fn price(&self) -> Result<Price, TeacherError> {
-        let bytes =
-            self.taps.iter().map(|&t| (t.name().to_string(), self.spec(t).price_bytes(self.ids.len()))).collect();
+        let price = |&tap: &Tap| Ok((tap.name().to_string(), self.spec(tap)?.price_bytes(self.ids.len())));
+        let bytes = self.taps.iter().map(price).collect::<Result<_, TeacherError>>()?;
         let few = &self.ids[..self.ids.len().min(3 * BATCH)];
         let mut seconds = 0.0;
         if !few.is_empty() {
@@ -152,7 +217,7 @@ impl Harvest<'_> {
     /// # Errors
     /// When a sample cannot be read, a file cannot be written, or the folder holds other guidance.
     pub fn run(&self, folder: &Path, progress: &dyn Progress) -> Result<Vec<GuidanceCache>, TeacherError> {
-        let open = |&tap: &Tap| CacheWriter::open(&folder.join(tap.name()), self.spec(tap), self.ids.to_vec());
+        let open = |&tap: &Tap| CacheWriter::open(&folder.join(tap.name()), self.spec(tap)?, self.ids.to_vec());
         let writers = self.taps.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         progress.start("harvest", self.ids.len() as u64);
         for shard in 0..self.ids.len().div_ceil(SHARD_SAMPLES) {

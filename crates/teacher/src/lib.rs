@@ -23,7 +23,7 @@ pub use cache::{CacheSpec, CacheWriter, GuidanceCache, Precision, Shuffled};
 pub use config::{TeacherConfig, VisionTokensConfig};
 pub use driver::TeacherDriver;
 pub use error::TeacherError;
-pub use harvest::{Harvest, Price, Tap};
+pub use harvest::{Guide, Harvest, Price, Tap};
 pub use lessons::{TeacherWeights, draw_lessons, teacher_loss};
 pub use model::{Adapter, Teacher, Thought};
 pub use prompt::{Lesson, Prompt, Question};

@@ -1,6 +1,7 @@
 //! The `apprentice-torch` program: the verbs that need libtorch. `apprentice` starts it with the user's own arguments.
 
 mod export;
+mod prove;
 mod teach;
 
 use apprentice_cli::arguments::{EngineName, EvalVerb, TrainVerb, Verb};
@@ -34,6 +35,7 @@ fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
         Verb::Harvest(harvest) => teach::harvest(harvest, common, console),
         Verb::Distill(distill) => teach::distill(distill, common, console),
         Verb::Export(export) => export::run(export, console),
+        Verb::Prove(prove) => prove::run(prove, common, console),
         Verb::Eval(EvalVerb::Planning(eval)) => commands::planning_with(eval, &driver, console),
         Verb::Drive(drive) => commands::drive_with(drive, common, &driver, console),
         _ => commands::run(arguments, console),

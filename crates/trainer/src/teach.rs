@@ -114,7 +114,7 @@ pub fn harvest(arguments: &HarvestArguments, common: &Common, console: &Console)
     let teacher_hash = file_hash(&arguments.teacher)?;
     let mut ids = set.ids(Part::Driving);
     ids.extend(set.ids(Part::OpenRoad));
-    let harvest = Harvest { teacher: &teacher, teacher_hash: &teacher_hash, set: &set, ids: &ids, taps: &Tap::ALL };
+    let harvest = Harvest { guide: &teacher, teacher_hash: &teacher_hash, set: &set, ids: &ids, taps: &Tap::ALL };
     if common.dry_run {
         let price = harvest.price()?;
         console.answer(&price, || {

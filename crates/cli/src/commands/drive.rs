@@ -7,7 +7,7 @@ use crate::source::Source;
 use crate::{CliError, Console};
 use apprentice_core::BoxedError;
 use apprentice_core::hash::content_hash;
-use apprentice_data::{WorldSet, record::build};
+use apprentice_data::{Part, WorldSet, record::build};
 use apprentice_drive::{
     DriveConfig, DriveReport, Job, LoopConfig, Pilot, Planned, ReplayConfig, RunOptions, drive_all, run,
 };
@@ -63,7 +63,7 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
                 on_replay: Some(&write_replay),
                 identity: content_hash(format!("{}\n{}", identity(&drive.driver)?, set.hash()).as_bytes()),
             };
-            drive_all(world_jobs(&set, drive)?, &options, &make, console)?
+            drive_all(world_jobs(&set, part_named(&drive.part)?, &drive.only, drive.limit)?, &options, &make, console)?
         }
         _ => {
             return Err(CliError::new(
@@ -87,13 +87,20 @@ fn identity(driver: &str) -> Result<String, BoxedError> {
     Ok(content_hash(&bytes))
 }
 
-/// Generated worlds as routes to drive.
-fn world_jobs(set: &WorldSet, drive: &Drive) -> Result<Vec<Planned>, BoxedError> {
-    let part = part_named(&drive.part)?;
-    let wanted = |id: &str| drive.only.is_empty() || drive.only.iter().any(|o| o == id);
+/// Generated worlds as routes to drive: those of a part, perhaps only some, perhaps only the first.
+///
+/// # Errors
+/// When a world cannot be built.
+pub fn world_jobs(
+    set: &WorldSet,
+    part: Part,
+    only: &[String],
+    limit: Option<usize>,
+) -> Result<Vec<Planned>, BoxedError> {
+    let wanted = |id: &str| only.is_empty() || only.iter().any(|o| o == id);
     let specs = set.split().worlds.iter().filter(|w| w.part == part && wanted(&w.id));
     specs
-        .take(drive.limit.unwrap_or(usize::MAX))
+        .take(limit.unwrap_or(usize::MAX))
         .map(|spec| {
             let built = build(set.towns(), spec)?;
             Ok(Planned::Drive(Box::new(Job {

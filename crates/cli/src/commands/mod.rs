@@ -9,9 +9,10 @@ mod eval;
 mod score;
 mod worlds;
 
-pub use drive::drive_with;
+pub use drive::{drive_with, world_jobs};
 pub use drivers::{Factory, light_driver};
 pub use eval::planning_with;
+pub use worlds::{part_named, size_named};
 
 use crate::arguments::{Arguments, EvalVerb, ScoreVerb, Verb, WorldsVerb};
 use crate::{CliError, Console};
