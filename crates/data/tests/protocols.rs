@@ -1,5 +1,5 @@
 //! The same plans on the same real scenes under three protocols: other figures, each under its own name.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use apprentice_core::Trajectory;
 use apprentice_data::scenarionet::read_dir;

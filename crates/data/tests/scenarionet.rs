@@ -1,5 +1,5 @@
 //! Real scenes, and scenes that lie.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use apprentice_core::trajectory::HORIZON_STEPS;
 use apprentice_data::scenarionet::{read_dir, read_scene};

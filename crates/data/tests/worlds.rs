@@ -1,5 +1,7 @@
 //! `worlds make` end to end at size `tiny`: determinism, resume, labels, loader, hostile files.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use apprentice_core::geometry::DVec2;
 use apprentice_core::sample::Tier;
 use apprentice_core::{HORIZON_STEPS, Hint, Rig, Silent};

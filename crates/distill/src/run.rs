@@ -14,6 +14,9 @@ use std::path::Path;
 use std::time::Instant;
 use tch::Tensor;
 
+/// What a step gives: what the optimiser saw, and the terms of the loss by name.
+pub type Stepped = (StepReport, Vec<(&'static str, f64)>);
+
 /// Something that is trained step by step.
 pub trait Task {
     /// Name for progress bars.
@@ -24,7 +27,7 @@ pub trait Task {
     ///
     /// # Errors
     /// When data cannot be read.
-    fn step(&mut self, step: u64) -> Result<(StepReport, Vec<(&'static str, f64)>), DistillError>;
+    fn step(&mut self, step: u64) -> Result<Stepped, DistillError>;
     /// Weights and optimiser state.
     fn state(&self) -> Vec<(String, Tensor)>;
     /// Take back [`Task::state`].

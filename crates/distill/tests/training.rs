@@ -1,5 +1,7 @@
 //! Runs end to end on a handful of worlds: resuming, cells, what ships, and the proof's table.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use apprentice_core::Silent;
 use apprentice_data::{MakeConfig, Part, Size, WorldSet, make};
 use apprentice_distill::prove::train_to;
@@ -24,7 +26,14 @@ fn small_student() -> StudentConfig {
 }
 
 fn train_config() -> TrainConfig {
-    TrainConfig { steps: 4, batch: 4, open_road_share: 0.25, checkpoint_every: 2, log_every: 1, ..TrainConfig::default() }
+    TrainConfig {
+        steps: 4,
+        batch: 4,
+        open_road_share: 0.25,
+        checkpoint_every: 2,
+        log_every: 1,
+        ..TrainConfig::default()
+    }
 }
 
 fn small_teacher() -> TeacherRun {
@@ -194,8 +203,7 @@ fn shared_vision_trains_from_the_cache_and_keeps_the_teachers_eyes() {
     let bench = bench();
     let folder = tempfile::tempdir().unwrap();
     let run = SharedRun { train: train_config(), ..SharedRun::new(Cell::Both) };
-    let mut task =
-        SharedTask::new(&bench.set, run.clone(), bench.guides(), Box::new(&bench.caches[1])).unwrap();
+    let mut task = SharedTask::new(&bench.set, run.clone(), bench.guides(), Box::new(&bench.caches[1])).unwrap();
     let path = train_to(&mut task, &run.train, folder.path(), "student.safetensors", &Silent).unwrap();
     let file = read_tensors(&path).unwrap();
     assert!(file.tensors.keys().all(|k| !k.starts_with("lm.")));

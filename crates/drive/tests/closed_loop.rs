@@ -1,6 +1,8 @@
 //! The loop as a whole: same outcome whatever the threads, resumed runs end with the bytes of undisturbed ones, files
 //! that the judge reads, errors that name the file.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use apprentice_core::{BoxedError, Command, Driver, EpisodeInfo, Hint, Observation, Plan, Rig, Silent, Trajectory};
 use apprentice_drive::{
     DriveConfig, DriveReport, Job, LoopConfig, Pilot, Planned, REPORT_FILE, RESULTS_FILE, ReplayConfig, RunOptions,

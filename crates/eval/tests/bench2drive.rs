@@ -1,5 +1,5 @@
 //! Published result files of other people's drivers, and files that lie.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use apprentice_eval::EvalError;
 use apprentice_eval::bench2drive::{Ability, score_file, score_text};

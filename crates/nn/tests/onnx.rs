@@ -1,5 +1,7 @@
 //! Emitted operators, run by ONNX Runtime and tract, against libtorch.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use apprentice_nn::onnx::{Graph, Value};
 use apprentice_runtime::{Engine, EngineKind, Input};
 use std::path::Path;

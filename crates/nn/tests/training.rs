@@ -1,5 +1,7 @@
 //! Optimiser, checkpoints and layers on small networks.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use apprentice_core::Hint;
 use apprentice_nn::*;
 use std::collections::BTreeMap;

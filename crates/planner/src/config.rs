@@ -286,7 +286,7 @@ impl StudentConfig {
             return fail("backbone.stem_stride", format!("{} is neither 2 nor 4", self.backbone.stem_stride));
         }
         let stride = 2usize << self.backbone.stages.len();
-        if self.backbone.image_width % stride != 0 || self.backbone.image_height % stride != 0 {
+        if !self.backbone.image_width.is_multiple_of(stride) || !self.backbone.image_height.is_multiple_of(stride) {
             return fail("backbone.image_width", format!("image sides must be multiples of {stride}"));
         }
         if self.width < 1 || self.heads < 1 || self.width % self.heads != 0 {

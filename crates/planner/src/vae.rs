@@ -184,7 +184,7 @@ impl VaePlanner {
         let states = self.state.emit(graph, &states);
         let context = graph.reshape(&s, &[batch, 1, width]);
         // Copies, not a broadcast: tract 0.23 mistakes the shape of a broadcast that is joined and multiplied.
-        let context = graph.concat(&vec![&context; HORIZON_STEPS], 1);
+        let context = graph.concat(&[&context; HORIZON_STEPS], 1);
         let joined = graph.concat(&[&context, &states], 2);
         let offsets = self.offsets.emit(graph, &joined);
         let offsets = graph.scale(&offsets, OFFSET_SCALE_M as f32);

@@ -1,5 +1,7 @@
 //! The exported graph, in both engines, against the student it was written from.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use apprentice_core::driver::{Driver, Observation};
 use apprentice_core::{Command, EgoState, Image, Rng};
 use apprentice_planner::config::{InputMode, StudentConfig};

@@ -1,5 +1,7 @@
 //! The lift against the cameras, and targets against the labels they came from.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 mod common;
 
 use apprentice_nn::VarStore;

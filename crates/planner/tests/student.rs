@@ -1,5 +1,7 @@
 //! The whole student on made-up samples.
 
+#![allow(clippy::unwrap_used, clippy::type_complexity)] // a test may panic
+
 mod common;
 
 use apprentice_core::{Driver, EgoState, Observation};

@@ -1,5 +1,5 @@
 //! Real maps: the committed camera path through Town10HD, and pictures of towns for human eyes.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 

@@ -36,7 +36,7 @@ fn main() {
         let mut events = 0;
         while world.finished().is_none() {
             let control = expert.control(&world);
-            if only.is_some() && world.tick() % 10 == 0 {
+            if only.is_some() && world.tick().is_multiple_of(10) {
                 let ego = world.ego();
                 println!(
                     "{:5.1}s s {:6.1} lat {:5.2} v {:5.2} thr {:.2} br {:.2} st {:5.2} {:?} {}",
@@ -51,7 +51,7 @@ fn main() {
                     expert.describe()
                 );
             }
-            if only.is_some() && world.tick() % 100 == 0 && args.iter().any(|a| a == "near") {
+            if only.is_some() && world.tick().is_multiple_of(100) && args.iter().any(|a| a == "near") {
                 let ego = world.ego().footprint().center;
                 let mut near: Vec<_> = world.actors().iter().map(|a| (ego.to_local(a.pose().position()), a)).collect();
                 near.sort_by(|a, b| a.0.length().total_cmp(&b.0.length()));

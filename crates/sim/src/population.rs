@@ -51,7 +51,7 @@ pub(crate) fn fill(world: &mut World) {
 
 /// Let far traffic leave and new traffic enter.
 pub(crate) fn update(world: &mut World) {
-    if world.tick % EVERY_TICKS != 0 {
+    if !world.tick.is_multiple_of(EVERY_TICKS) {
         return;
     }
     let ego = world.ego.pose_in_world.position();

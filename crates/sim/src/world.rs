@@ -333,7 +333,7 @@ impl World {
     pub(crate) fn spawn_as(&mut self, role: Role, kind: ActorKind, pose: Pose2, behaviour: Behaviour) -> u32 {
         let id = self.next_id;
         self.next_id += 1;
-        let paint = Rng::new(&[self.config.seed, u64::from(id), 0x7061_696e_74]).next_u64() as u8;
+        let paint = Rng::new(&[self.config.seed, u64::from(id), 0x0070_6169_6e74]).next_u64() as u8;
         let mut actor = Actor::new(id, kind, pose, role, behaviour, paint);
         let ground = f64::from(self.ego.ground_z_m);
         actor.state.ground_z_m = self.net.surface_z_near(pose.position(), ground) as f32;

@@ -1,6 +1,8 @@
 //! Every one of Bench2Drive's 44 types is staged in a generated town, plays without an ego that reacts, and plays
 //! again exactly.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use apprentice_core::Control;
 use apprentice_core::camera::REAR_AXLE_TO_CENTER_M;
 use apprentice_core::geometry::DVec3;

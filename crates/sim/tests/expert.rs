@@ -1,5 +1,7 @@
 //! The expert drives ordinary traffic in procedural towns without hitting anybody, and worlds repeat bit for bit.
 
+#![allow(clippy::print_stdout)] // skips are said aloud
+
 use apprentice_core::Rng;
 use apprentice_core::geometry::DVec3;
 use apprentice_road::town::{TownSpec, layouts};
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 /// A random drive of about 250 m: along lanes, choosing at junctions.
 fn random_route(net: &RoadNetwork, seed: u64) -> Option<Route> {
-    let mut rng = Rng::new(&[seed, 0x726f_7574_65]);
+    let mut rng = Rng::new(&[seed, 0x0072_6f75_7465]);
     let starts: Vec<usize> = net
         .lanes
         .iter()

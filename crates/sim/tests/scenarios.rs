@@ -1,6 +1,8 @@
 //! Every real route whose town is there: its scenario is staged, and what must happen to an ego that drives along the
 //! route happens.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic
+
 use apprentice_core::Control;
 use apprentice_core::camera::REAR_AXLE_TO_CENTER_M;
 use apprentice_road::{RoadNetwork, Route};

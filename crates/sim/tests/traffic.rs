@@ -1,5 +1,7 @@
 //! Background traffic keeps to itself: no collisions, no gridlock, the same bits every time.
 
+#![allow(clippy::print_stdout)] // skips are said aloud
+
 use apprentice_core::geometry::DVec3;
 use apprentice_core::{Control, Pose2};
 use apprentice_road::town::{TownSpec, layouts};

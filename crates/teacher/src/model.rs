@@ -273,6 +273,7 @@ impl Teacher {
         let mut said: Vec<Vec<i64>> = vec![vec![]; count];
         let mut done = vec![false; count];
         let mut position = (last + 1 + length).unsqueeze(1);
+        #[allow(clippy::explicit_counter_loop)] // a tensor of positions, not a counter
         for _ in 0..self.config.answer_tokens {
             let words = Vec::<i64>::try_from(&next.to_device(Device::Cpu)).expect("arg max is a vector of int64");
             for (row, &word) in words.iter().enumerate() {

@@ -1,5 +1,7 @@
 //! The teacher as a whole, on a made-up scene whose answer is in its picture.
 
+#![allow(clippy::unwrap_used)] // a test may panic
+
 use apprentice_core::sample::{LightState, QuestionAnswer, SampleId, Tier};
 use apprentice_core::{Command, EgoState, Image, Rig, Rng, Sample, Trajectory};
 use apprentice_nn::{AdamW, AdamWConfig, noise};

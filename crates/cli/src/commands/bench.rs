@@ -37,7 +37,7 @@ pub fn run(bench: &Bench, console: &Console) -> Result<(), BoxedError> {
         )
         .into());
     };
-    let net = Arc::new(RoadNetwork::load(&maps.join("Town10HD.xodr"))?);
+    let net = Arc::new(RoadNetwork::load(maps.join("Town10HD.xodr"))?);
     let mut measured = Vec::new();
     if wanted("render") {
         measured.extend(render(&net)?);

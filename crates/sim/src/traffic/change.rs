@@ -37,7 +37,7 @@ pub(super) fn wanted(
     let on = &actor.on_lanes;
     let here = &net.lanes[lane];
     // One thinks about it once a second, and not near junctions or in the middle of another change.
-    if (world.tick + actor.state.id * 7) % 20 != 0
+    if !(world.tick + actor.state.id * 7).is_multiple_of(20)
         || on.changing != 0
         || on.leaving.is_some()
         || on.tickets != [None; 2]

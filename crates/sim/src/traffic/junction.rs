@@ -239,10 +239,11 @@ fn light_allows(aspect: LightAspect, gap_m: f64, speed_mps: f64) -> bool {
 
 fn may_enter(traffic: &Traffic, world: &World, actor: &Actor, driver: &LaneFollowing, approach: &Approach) -> bool {
     match world.rules.lane(approach.from).control {
-        EntryControl::Light(signal) if !driver.ignore_lights => {
-            if !light_allows(world.lights()[signal], approach.line_gap_m, approach.speed_mps) {
-                return false;
-            }
+        EntryControl::Light(signal)
+            if !driver.ignore_lights
+                && !light_allows(world.lights()[signal], approach.line_gap_m, approach.speed_mps) =>
+        {
+            return false;
         }
         EntryControl::Stop if !driver.ignore_priority && !actor.on_lanes.stopped_at_sign => return false,
         _ => {}
@@ -439,7 +440,7 @@ fn wait_inside_m(traffic: &Traffic, world: &World, index: usize, sequence: u64, 
                 let rolls_m = holder.speed_mps * holder.speed_mps / 7.0;
                 let found = match meeting.kind {
                     ConflictKind::Diverging => {
-                        (tail < meeting.other_span_m.1 && place > center).then(|| tail - front + rolls_m - 1.5)
+                        (tail < meeting.other_span_m.1 && place > center).then_some(tail - front + rolls_m - 1.5)
                     }
                     ConflictKind::Merging => {
                         let length = net.lanes[meeting.other].length_m;
@@ -449,13 +450,13 @@ fn wait_inside_m(traffic: &Traffic, world: &World, index: usize, sequence: u64, 
                         } else if behind > 0.0 {
                             Some(behind - holder.half_length_m - half + rolls_m - 1.5)
                         } else {
-                            (front < meeting.span_m.0 + 0.5).then(|| meeting.span_m.0 - 0.8 - front)
+                            (front < meeting.span_m.0 + 0.5).then_some(meeting.span_m.0 - 0.8 - front)
                         }
                     }
                     ConflictKind::Crossing => (tail < meeting.other_span_m.1 + 0.3
                         && front < meeting.span_m.0 + 0.5
                         && !waits_outside(holder, place, meeting))
-                    .then(|| meeting.span_m.0 - 0.8 - front),
+                    .then_some(meeting.span_m.0 - 0.8 - front),
                 };
                 if let Some(found) = found {
                     gap = Some(gap.map_or(found, |g: f64| g.min(found)));

@@ -9,7 +9,7 @@ use crate::world::World;
 use apprentice_core::{Rng, wrap_angle};
 use apprentice_road::{LaneId, LaneKind, RoadNetwork};
 
-const PURPOSE_LANES: u64 = 0x6c61_6e65_73;
+const PURPOSE_LANES: u64 = 0x006c_616e_6573;
 /// Vehicles longer than this avoid tight bends, metres.
 pub(crate) const LONG_VEHICLE_M: f64 = 7.0;
 /// Lanes to come are known this far, metres.
@@ -66,7 +66,7 @@ pub(super) fn apply(traffic: &mut Traffic, world: &mut World) {
         if leaves {
             actor.state.id = 0;
             gone = true;
-        } else if !matches!(actor.behaviour, Behaviour::Lane(_) | Behaviour::Parked) && tick % 8 == 0 {
+        } else if !matches!(actor.behaviour, Behaviour::Lane(_) | Behaviour::Parked) && tick.is_multiple_of(8) {
             let hint = f64::from(actor.state.ground_z_m);
             actor.state.ground_z_m = net.surface_z_near(actor.pose().position(), hint) as f32;
         }
