@@ -220,3 +220,29 @@ fn bad_files_are_named_and_nothing_is_left_behind() {
     assert_eq!((report.driven, report.skipped), (0, 1));
     assert!(report.entries[0].reason.as_ref().unwrap().starts_with("cannot be planned"));
 }
+
+/// The written report has the keys of its schema, no more and no fewer.
+#[test]
+fn the_report_is_what_its_schema_says() {
+    let schema: serde_json::Value = serde_json::from_str(include_str!("../../../docs/schemas/drive-1.json")).unwrap();
+    let options = options(None, 1);
+    let mut jobs = vec![planned(&options.run).remove(3)];
+    jobs.push(Planned::Skip(Box::new(apprentice_drive::Entry::skipped("9", "T", "None", "no map".into()))));
+    let report = serde_json::to_value(drive_all(jobs, &options, &cruise, &Silent).unwrap()).unwrap();
+    let check = |value: &serde_json::Value, schema: &serde_json::Value| {
+        let properties = schema["properties"].as_object().unwrap();
+        for key in value.as_object().unwrap().keys() {
+            assert!(properties.contains_key(key), "`{key}` is not in the schema");
+        }
+        for key in schema["required"].as_array().unwrap() {
+            assert!(value.get(key.as_str().unwrap()).is_some(), "{key} is missing");
+        }
+    };
+    check(&report, &schema);
+    assert_eq!(report["schema"], schema["properties"]["schema"]["const"]);
+    assert_eq!(report["entries"].as_array().unwrap().len(), 2);
+    for entry in report["entries"].as_array().unwrap() {
+        check(entry, &schema["properties"]["entries"]["items"]);
+    }
+    assert_eq!((&report["driven"], &report["skipped"]), (&1.into(), &1.into()));
+}
