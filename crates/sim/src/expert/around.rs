@@ -14,8 +14,8 @@ const CLEARANCE_M: f64 = 0.45;
 const REACH_M: f64 = 42.0;
 /// Obstacles nearer to each other than this are passed in one go, metres.
 const CLUSTER_M: f64 = 16.0;
-/// Where oncoming traffic comes from is seen this far, metres.
-const ONCOMING_SIGHT_M: f64 = 90.0;
+/// No faster while passing in another lane, m/s.
+const PASSING_MPS: f64 = 9.0;
 
 /// What to do about obstacles at this tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,6 +33,8 @@ pub(super) struct Around {
     /// Gives way to an ambulance: its id.
     yields_to: Option<u32>,
     began: bool,
+    /// The detour in force leads back: overtaking did not work out.
+    gives_up: bool,
 }
 
 /// A stretch of obstacles in the ego's way: lateral values are left of the route's centre.
@@ -67,6 +69,7 @@ impl Around {
         }
         if self.detour.is_some_and(|d| s > d.end_s_m) {
             self.detour = None;
+            self.gives_up = false;
         }
         if let Some(detour) = self.detour
             && detour.start_offset_m != 0.0
@@ -82,6 +85,10 @@ impl Around {
             return advice;
         }
         let Some(cluster) = self.cluster(world, seen) else { return advice };
+        if self.gives_up && self.detour.is_some() {
+            advice.cap_mps = (cluster.moves_mps - 1.0).max(2.0);
+            return advice;
+        }
         let (left, right) = beside(world, cluster.from_s_m.max(s + 1.0));
         let half_lane = world.route.at(cluster.from_s_m).lane_width_m / 2.0;
         let go_left = cluster.left_m + HALF_WIDTH_M + CLEARANCE_M;
@@ -110,37 +117,51 @@ impl Around {
         let speed = world.ego.speed_mps;
         let leaves_lane = offset.abs() + HALF_WIDTH_M > half_lane + 0.15;
         let ramp_m = (5.0 + 2.2 * offset.abs() + 0.7 * speed).clamp(8.0, 26.0);
-        let gone_m = cluster.moves_mps * 2.0;
-        let back_s_m = cluster.to_s_m + HALF_LENGTH_M + 1.0 + gone_m;
+        let moves = cluster.moves_mps > 0.5;
+        // Somebody who moves is passed at the difference of the speeds.
+        let gain_m = cluster.to_s_m + HALF_LENGTH_M + 1.0 - s;
+        let pace_mps = PASSING_MPS.min(0.8 * world.route.at(s).speed_limit_mps);
+        let back_s_m =
+            if moves { s + gain_m.max(0.0) * pace_mps / (pace_mps - cluster.moves_mps).max(0.5) } else { s + gain_m };
+        // For a moving one nobody uses the oncoming lane slowly or in a junction.
+        let worthwhile = !(moves && leaves_lane)
+            || (pace_mps - cluster.moves_mps > 2.5 && !has_junction(world, s, back_s_m + ramp_m));
+        let free = |detour: &Detour| match side {
+            _ if !leaves_lane => true,
+            Beside::Oncoming(width) => oncoming_is_clear(world, seen, detour, half_lane + width / 2.0),
+            Beside::Same(width) => {
+                lane_is_clear(seen, s, offset.signum() * (half_lane + width / 2.0), world.ego.speed_mps)
+            }
+            Beside::Nothing => true,
+        };
         if committed {
             if let Some(detour) = &mut self.detour {
-                detour.back_s_m = detour.back_s_m.max(back_s_m);
-                detour.end_s_m = detour.back_s_m + ramp_m.max(detour.end_s_m - detour.back_s_m);
+                let still_behind = s + HALF_LENGTH_M < cluster.from_s_m - 0.5;
+                detour.back_s_m = if moves { back_s_m } else { detour.back_s_m.max(back_s_m) };
+                detour.end_s_m = detour.back_s_m + ramp_m;
                 if s < detour.full_s_m {
                     detour.offset_m = offset;
                 }
+                let oncoming = leaves_lane && matches!(side, Beside::Oncoming(_));
+                if moves && still_behind && oncoming && !(worthwhile && free(detour)) {
+                    (detour.back_s_m, detour.end_s_m) = (s + 0.3, s + 0.3 + ramp_m);
+                    self.gives_up = true;
+                }
             }
-            advice.cap_mps = if leaves_lane { 9.0 } else { 10.0 };
+            advice.cap_mps = if leaves_lane { PASSING_MPS } else { 10.0 };
             return advice;
         }
         let full_s_m = (cluster.from_s_m - HALF_LENGTH_M - 0.7).max(s + 2.0 + 1.5 * offset.abs());
         let from_s_m = (full_s_m - ramp_m).max(s + 0.3);
         let detour =
             Detour { from_s_m, full_s_m, back_s_m, end_s_m: back_s_m + ramp_m, offset_m: offset, start_offset_m: 0.0 };
-        let clear = !leaves_lane
-            || match side {
-                Beside::Oncoming(width) => oncoming_is_clear(world, seen, &detour, half_lane + width / 2.0),
-                Beside::Same(width) => {
-                    lane_is_clear(seen, s, offset.signum() * (half_lane + width / 2.0), world.ego.speed_mps)
-                }
-                Beside::Nothing => true,
-            };
+        let clear = worthwhile && free(&detour);
         if clear {
             self.detour = Some(detour);
-            advice.cap_mps = if leaves_lane { 9.0 } else { 10.0 };
+            advice.cap_mps = if leaves_lane { PASSING_MPS } else { 10.0 };
         } else {
             self.detour = None;
-            if cluster.moves_mps < 1.0 {
+            if !moves {
                 // Room to swing out.
                 let needs_m = 5.0 + 2.2 * offset.abs();
                 advice.wait_s_m = Some(cluster.from_s_m - needs_m);
@@ -240,6 +261,13 @@ impl Around {
     }
 }
 
+/// Whether the route is in a junction anywhere between two places.
+fn has_junction(world: &World, from_s_m: f64, to_s_m: f64) -> bool {
+    let points = &world.route.points;
+    let begin = (from_s_m.max(0.0) as usize).min(points.len());
+    points[begin..].iter().take_while(|p| p.s_m < to_s_m).any(|p| p.in_junction)
+}
+
 /// Whether nobody comes from behind into the place the ego pulls out to.
 fn rear_is_clear(seen: &[Seen], s_m: f64, offset_m: f64) -> bool {
     let _ = offset_m;
@@ -273,17 +301,12 @@ fn oncoming_is_clear(world: &World, seen: &[Seen], detour: &Detour, lateral_m: f
     let speed = world.ego.speed_mps;
     let way_m = detour.back_s_m + 0.6 * (detour.end_s_m - detour.back_s_m) - s + HALF_LENGTH_M;
     let takes_s = time_to_cover_s(way_m, speed, 2.2, 8.5);
-    let mut fastest = 8.5_f64;
-    let clear = seen.iter().filter(|o| !o.parked && o.kind.is_vehicle()).all(|o| {
+    seen.iter().filter(|o| !o.parked && o.kind.is_vehicle()).all(|o| {
         let comes = o.yaw_to_line_rad.cos() < -0.3 && (o.lateral_m - lateral_m).abs() < 2.5;
         if !comes || o.s_m + o.half_along_m < s {
             return true;
         }
-        fastest = fastest.max(o.speed_mps);
         let free_m = o.s_m - o.half_along_m - s;
         free_m > way_m + takes_s * o.speed_mps.max(4.0) + 4.0
-    });
-    // Whom one cannot see may come, too; but nobody waits for ever for somebody out of sight.
-    let _ = ONCOMING_SIGHT_M;
-    clear
+    })
 }

@@ -97,7 +97,14 @@ pub(crate) fn gap_m(
             let (sin, cos) = (hazard.pose.yaw_rad - yaw).sin_cos();
             let along_m = cos.abs() * hazard.half_length_m + sin.abs() * hazard.half_width_m;
             let across_m = sin.abs() * hazard.half_length_m + cos.abs() * hazard.half_width_m;
-            let margin = if hazard.on_foot { 0.6 } else { 0.35 };
+            let stands = hazard.velocity.length_squared() < 0.1;
+            let margin = if hazard.on_foot {
+                0.6
+            } else if stands {
+                0.1
+            } else {
+                0.35
+            };
             let hits = |q: DVec2, slack: f64| {
                 q.x.abs() < half_length + along_m + slack && q.y.abs() < half_width + across_m + margin
             };

@@ -278,16 +278,16 @@ fn holders_pass(traffic: &Traffic, world: &World, me: usize, meeting: &Meeting, 
         if clears_m < 0.0 {
             return true;
         }
-        if waits_outside(holder, place, meeting) {
+        if ego_stands(holder) {
             return true;
         }
         time_to_cover_s(clears_m, holder.speed_mps, 1.0, holder.speed_mps.max(6.0)) < in_s + 0.3
     })
 }
 
-/// The ego that stands before a meeting place leaves it to the others.
-fn waits_outside(holder: &Holder, place_m: f64, meeting: &Meeting) -> bool {
-    holder.actor == EGO && holder.speed_mps < 0.4 && place_m + holder.half_length_m < meeting.other_span_m.0 - 0.2
+/// The ego that stands leaves the place to the others; where it stands in somebody's way, they see it there.
+fn ego_stands(holder: &Holder) -> bool {
+    holder.actor == EGO && holder.speed_mps < 0.3
 }
 
 /// Whether those with priority at a meeting place leave a gap.
@@ -436,6 +436,9 @@ fn wait_inside_m(traffic: &Traffic, world: &World, index: usize, sequence: u64, 
                     continue;
                 }
                 let Some(place) = traffic.junctions.holder_on(world, holder, meeting.other) else { continue };
+                if ego_stands(holder) && meeting.kind != ConflictKind::Diverging {
+                    continue;
+                }
                 let tail = place - holder.half_length_m;
                 let rolls_m = holder.speed_mps * holder.speed_mps / 7.0;
                 let found = match meeting.kind {
@@ -453,10 +456,8 @@ fn wait_inside_m(traffic: &Traffic, world: &World, index: usize, sequence: u64, 
                             (front < meeting.span_m.0 + 0.5).then_some(meeting.span_m.0 - 0.8 - front)
                         }
                     }
-                    ConflictKind::Crossing => (tail < meeting.other_span_m.1 + 0.3
-                        && front < meeting.span_m.0 + 0.5
-                        && !waits_outside(holder, place, meeting))
-                    .then_some(meeting.span_m.0 - 0.8 - front),
+                    ConflictKind::Crossing => (tail < meeting.other_span_m.1 + 0.3 && front < meeting.span_m.0 + 0.5)
+                        .then_some(meeting.span_m.0 - 0.8 - front),
                 };
                 if let Some(found) = found {
                     gap = Some(gap.map_or(found, |g: f64| g.min(found)));
