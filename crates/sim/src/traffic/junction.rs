@@ -448,7 +448,8 @@ fn wait_inside_m(traffic: &Traffic, world: &World, index: usize, sequence: u64, 
                     ConflictKind::Merging => {
                         let length = net.lanes[meeting.other].length_m;
                         let behind = (net.lanes[lane].length_m - center) - (length - place);
-                        if tail > length {
+                        if tail > length || front > net.lanes[lane].length_m {
+                            // It is out, or one's own nose is already where both lead.
                             None
                         } else if behind > 0.0 {
                             Some(behind - holder.half_length_m - half + rolls_m - 1.5)
