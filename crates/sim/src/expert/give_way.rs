@@ -17,6 +17,8 @@ const YELLOW_MPS2: f64 = 3.5;
 const MARGIN_S: f64 = 0.7;
 /// How the expert sets off into a junction, m/s².
 const SETTING_OFF_MPS2: f64 = 3.0;
+/// The front bumper waits this much before a meeting place, metres: lorries sweep wide.
+const STANDOFF_M: f64 = 1.8;
 /// Patience with those who stand, ticks; and with those who keep coming.
 const PATIENCE_TICKS: u32 = 100;
 /// Braking that may be asked of those who come from behind when merging, m/s².
@@ -187,7 +189,7 @@ impl Junctions {
                 });
                 if waits_for.is_some() {
                     self.lets_pass = waits_for;
-                    let near = from - 0.8;
+                    let near = from - STANDOFF_M;
                     return Some(if begin == 0 && near < crossing.line_s_m + 4.0 && front < crossing.line_s_m + 0.5 {
                         near.min(crossing.line_s_m)
                     } else {

@@ -135,9 +135,14 @@ impl Traffic {
         let on = &actor.on_lanes;
         let half_width = f64::from(actor.state.size_m[1]) / 2.0;
         let (mut left, mut right) = (0.0_f64, 0.0_f64);
-        for entry in self.on_lane(lane) {
-            let ahead = entry.s_m - on.s_m;
-            let stands = entry.actor != EGO && !matches!(world.actors[entry.actor].behaviour, Behaviour::Lane(_));
+        let length = world.net.lanes[lane].length_m;
+        let next = on.next.first().map(|&next| self.on_lane(next).map(move |e| (e, length)));
+        for (entry, begins) in self.on_lane(lane).map(|e| (e, 0.0)).chain(next.into_iter().flatten()) {
+            let ahead = begins + entry.s_m - on.s_m;
+            let stands = match entry.actor {
+                EGO => entry.speed_mps.abs() < 0.2,
+                other => !matches!(world.actors[other].behaviour, Behaviour::Lane(_)),
+            };
             if !stands || !(-8.0..30.0).contains(&ahead) {
                 continue;
             }
