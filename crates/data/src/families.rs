@@ -41,7 +41,7 @@ const fn turn(turning: Turning, control: Control) -> Need {
 pub const CRUISE: &str = "Cruise";
 
 /// All families, by tier.
-pub const FAMILIES: [Family; 27] = [
+pub const FAMILIES: [Family; 28] = [
     family(CRUISE, Tier::Common, straight(1)),
     family("HardBreakRoute", Tier::Common, straight(1)),
     family("VanillaSignalizedTurnEncounterGreenLight", Tier::Common, turn(Turning::Any, Control::Light)),
@@ -51,6 +51,7 @@ pub const FAMILIES: [Family; 27] = [
     family("PedestrianCrossing", Tier::Common, turn(Turning::Any, Control::Any)),
     family("DynamicObjectCrossing", Tier::Common, straight(1)),
     family("ParkedObstacle", Tier::Common, straight(2)),
+    family("SequentialLaneChange", Tier::Common, Need::LaneChange),
     family("StaticCutIn", Tier::Rare, straight(2)),
     family("ParkingCutIn", Tier::Rare, parking()),
     family("Accident", Tier::Rare, straight(2)),

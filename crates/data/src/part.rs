@@ -76,7 +76,7 @@ impl Size {
     pub fn worlds(self, part: Part) -> usize {
         let [corpus, driving, open_road, design, test] = match self {
             Self::Tiny => [4, 4, 3, 5, 5],
-            Self::Minutes => [120, 120, 60, 40, 60],
+            Self::Minutes => [100, 100, 40, 20, 60],
             Self::Hours => [1600, 1400, 800, 250, 500],
             Self::Full => [16_000, 10_000, 8_000, 500, 1_000],
         };

@@ -47,6 +47,8 @@ pub enum Need {
         /// Whether a parking lane must lie to the right.
         parking: bool,
     },
+    /// A stretch without junctions where the route changes to the neighbouring lane.
+    LaneChange,
     /// A way through a junction.
     Junction {
         /// Which way.
@@ -64,6 +66,8 @@ pub struct Site {
     pub lane: LaneId,
     /// Metres along it.
     pub s_m: f64,
+    /// The lane beside it that the route changes to behind the anchor.
+    pub onto: Option<LaneId>,
 }
 
 /// A way along lanes through a site.
@@ -84,6 +88,7 @@ const APPROACH_M: f64 = 35.0;
 pub fn find(net: &RoadNetwork, need: Need) -> Vec<Site> {
     match need {
         Need::Straight { lanes, oncoming, parking } => straight_sites(net, lanes, oncoming, parking),
+        Need::LaneChange => lane_change_sites(net),
         Need::Junction { turning, control } => junction_sites(net, turning, control),
     }
 }
@@ -115,8 +120,28 @@ fn straight_sites(net: &RoadNetwork, lanes: usize, oncoming: Option<bool>, parki
         }
         let mut s_m = 8.0;
         while s_m < lane.length_m && ahead - s_m >= STRAIGHT_AHEAD_M {
-            sites.push(Site { lane: lane.id, s_m });
+            sites.push(Site { lane: lane.id, s_m, onto: None });
             s_m += 15.0;
+        }
+    }
+    sites
+}
+
+/// Metres of lane that a lane change takes.
+const CHANGE_M: f64 = 30.0;
+
+/// Places with room to change lanes, to either side, on one long lane.
+fn lane_change_sites(net: &RoadNetwork) -> Vec<Site> {
+    let mut sites = Vec::new();
+    for lane in net.lanes.iter().filter(|l| l.kind == LaneKind::Driving && l.junction.is_none()) {
+        let left = lane.left.filter(|_| lane.may_change_left);
+        let right = lane.right.filter(|_| lane.may_change_right);
+        for onto in [left, right].into_iter().flatten() {
+            let mut s_m = 12.0;
+            while s_m + CHANGE_M + 25.0 < lane.length_m {
+                sites.push(Site { lane: lane.id, s_m, onto: Some(onto) });
+                s_m += 20.0;
+            }
         }
     }
     sites
@@ -175,7 +200,7 @@ fn junction_sites(net: &RoadNetwork, turning: Turning, control: Control) -> Vec<
             };
             let run_up = approach_length_m(net, approach);
             if turns && controlled && run_up >= APPROACH_M && !lane.successors.is_empty() {
-                sites.push(Site { lane: id, s_m: 0.0 });
+                sites.push(Site { lane: id, s_m: 0.0, onto: None });
             }
         }
     }
@@ -218,43 +243,66 @@ pub fn path(net: &RoadNetwork, site: Site, before_m: f64, after_m: f64, rng: &mu
         before += net.lanes[id].length_m;
         lanes.insert(0, id);
     }
-    let mut after = net.lanes[site.lane].length_m - site.s_m;
+    // Behind the anchor the way goes on along the lane, or along the one beside it.
+    let ahead = site.onto.unwrap_or(site.lane);
+    let mut ahead_lanes = vec![ahead];
+    let mut after = net.lanes[ahead].length_m - site.s_m;
     while after < after_m {
-        let choices = driving(&net.lanes[*lanes.last()?].successors);
-        if choices.is_empty() || lanes.len() > 48 {
+        let choices = driving(&net.lanes[*ahead_lanes.last()?].successors);
+        if choices.is_empty() || ahead_lanes.len() > 24 {
             break;
         }
         let id = choices[rng.below(choices.len())];
-        if lanes.contains(&id) {
+        if lanes.contains(&id) || ahead_lanes.contains(&id) {
             break;
         }
         after += net.lanes[id].length_m;
-        lanes.push(id);
+        ahead_lanes.push(id);
     }
     if before < before_m / 3.0 || after < after_m / 3.0 {
         return None;
     }
-    let anchor_at = before;
-    let (from, to) = ((anchor_at - before_m).max(0.0), anchor_at + after_m);
-    let (mut points, mut anchor, mut travelled) = (Vec::new(), 0, 0.0);
-    for &id in &lanes {
-        for point in &net.lanes[id].points {
-            let at = travelled + point.s_m;
-            let doubled = points.last().is_some_and(|(p, _): &(DVec3, f64)| p.distance(point.position) < 0.2);
-            if at < from || at > to || doubled {
-                continue;
+    let mut points: Vec<(DVec3, f64)> = Vec::new();
+    let mut add = |id: LaneId, from_m: f64, to_m: f64| {
+        for point in net.lanes[id].points.iter().filter(|p| p.s_m >= from_m && p.s_m <= to_m) {
+            if points.last().is_none_or(|(p, _)| p.distance(point.position) >= 0.2) {
+                points.push((point.position, point.yaw_rad));
             }
-            if at <= anchor_at + 1e-6 {
-                anchor = points.len();
-            }
-            points.push((point.position, point.yaw_rad));
         }
-        travelled += net.lanes[id].length_m;
+        points.len()
+    };
+    // Metres of the first lanes that are too far back.
+    let mut skip = (before - before_m).max(0.0);
+    for &id in &lanes[..lanes.len() - 1] {
+        add(id, skip, f64::INFINITY);
+        skip = (skip - net.lanes[id].length_m).max(0.0);
+    }
+    let anchor = add(site.lane, skip, site.s_m).saturating_sub(1);
+    let mut left_m = after_m;
+    let mut from_m = site.s_m;
+    if let Some(onto) = site.onto {
+        // Lanes side by side run the same way but may begin at different places: go on where the change ends.
+        let end = net.lanes[site.lane].at(site.s_m + CHANGE_M).position.truncate();
+        from_m = net.lanes[onto].project(end).0;
+        left_m -= CHANGE_M;
+    }
+    for &id in &ahead_lanes {
+        add(id, from_m, from_m + left_m);
+        left_m -= net.lanes[id].length_m - from_m;
+        from_m = 0.0;
+        if left_m <= 0.0 {
+            break;
+        }
     }
     (points.len() >= 20).then_some(Path { points, anchor })
 }
 
 impl Path {
+    /// Metres.
+    pub fn length_m(&self) -> f64 {
+        self.points.windows(2).map(|w| w[0].0.distance(w[1].0)).sum()
+    }
+
     /// The point so many metres (about) from the anchor, clamped to the path.
     pub fn pose(&self, from_anchor_m: f64) -> (Pose2, f64) {
         let at = (self.anchor as f64 + from_anchor_m).clamp(0.0, (self.points.len() - 1) as f64) as usize;
@@ -272,5 +320,51 @@ impl Path {
         }
         indices.push(last);
         indices.iter().map(|&i| self.points[i].0.to_array().map(round)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::towns::{TownChoice, TownLibrary, plan_route};
+    use apprentice_core::Command;
+
+    fn routes(layout: &str, need: Need) -> Vec<(Path, apprentice_road::Route)> {
+        let net = TownLibrary::new().network(&TownChoice { layout: layout.into(), seed: 1 }).unwrap();
+        let mut rng = Rng::new(&[5]);
+        let sites = find(&net, need);
+        assert!(!sites.is_empty(), "{layout} has no place for {need:?}");
+        (0..20)
+            .filter_map(|_| {
+                let path = path(&net, sites[rng.below(sites.len())], 40.0, 100.0, &mut rng)?;
+                let route = plan_route(&net, &path.waypoints(12)).ok()?;
+                Some((path, route))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn routes_turn_the_way_the_family_needs() {
+        for (turning, command) in [(Turning::Left, Command::Left), (Turning::Right, Command::Right)] {
+            let found = routes("grid", Need::Junction { turning, control: Control::Light });
+            assert!(found.len() >= 10);
+            for (path, route) in found {
+                let at = path.pose(-5.0).0.position();
+                let (s_m, _) = route.project(at, 0.0);
+                assert_eq!(route.command_ahead(s_m), command);
+            }
+        }
+    }
+
+    #[test]
+    fn lane_changes_are_commanded() {
+        let found = routes("grid", Need::LaneChange);
+        assert!(found.len() >= 10);
+        for (path, route) in found {
+            let commands: Vec<_> = route.points.iter().map(|p| p.command).collect();
+            let changes = [Command::ChangeLaneLeft, Command::ChangeLaneRight];
+            assert!(commands.iter().any(|c| changes.contains(c)), "{commands:?}");
+            assert!((route.length_m - path.length_m()).abs() < 0.1 * path.length_m() + 5.0);
+        }
     }
 }

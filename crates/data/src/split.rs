@@ -280,7 +280,7 @@ impl Planner<'_> {
                 let variant = variants::draw(family, rng);
                 let Some(path) = sites::path(&net, site, variant.before_m, variant.after_m, rng) else { continue };
                 let waypoints = path.waypoints(12);
-                if !self.towns.route_is_sound(&town, &waypoints, path.points.len())? {
+                if !self.towns.route_is_sound(&town, &waypoints, path.length_m())? {
                     continue;
                 }
                 let (trigger, trigger_z_m) = path.pose(-variant.trigger_before_anchor_m);
@@ -309,7 +309,7 @@ impl Planner<'_> {
                     vehicles: 6 + rng.below(20),
                     pedestrians: 4 + rng.below(14),
                     start: draw_start(rng),
-                    pushes_per_minute: if perturbed { 4.0 } else { 0.0 },
+                    pushes_per_minute: if perturbed { 3.0 } else { 0.0 },
                     duration_s: variant.duration_s,
                     seed: rng.next_u64() >> 11,
                 }));

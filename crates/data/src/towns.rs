@@ -130,11 +130,11 @@ impl TownLibrary {
         &self,
         town: &TownChoice,
         waypoints: &[[f64; 3]],
-        path_length_m: usize,
+        path_length_m: f64,
     ) -> Result<bool, DataError> {
         let net = self.network(town)?;
-        let length = path_length_m as f64;
-        Ok(plan_route(&net, waypoints).is_ok_and(|route| (route.length_m - length).abs() < 0.1 * length + 5.0))
+        let near = |length_m: f64| (length_m - path_length_m).abs() < 0.1 * path_length_m + 5.0;
+        Ok(plan_route(&net, waypoints).is_ok_and(|route| near(route.length_m)))
     }
 }
 

@@ -52,7 +52,7 @@ fn interval(rng: &mut Rng, from: (usize, usize), width: (usize, usize)) -> Param
 /// other.
 pub fn draw(family: &Family, rng: &mut Rng) -> Variant {
     let (before_m, after_m, trigger_before_anchor_m) = match family.need {
-        Need::Straight { .. } => (rng.range(20.0, 45.0), rng.range(105.0, 150.0), 0.0),
+        Need::Straight { .. } | Need::LaneChange => (rng.range(20.0, 45.0), rng.range(105.0, 150.0), 0.0),
         Need::Junction { .. } => (rng.range(45.0, 75.0), rng.range(60.0, 85.0), rng.range(28.0, 36.0)),
     };
     let mut parameters = BTreeMap::new();
