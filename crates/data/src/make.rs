@@ -8,10 +8,10 @@ use crate::file::{WorldFile, WorldMeta, write_world};
 use crate::record::{LabelCamera, drive};
 use crate::split::{SPLIT_FILE, Split, WorldSpec};
 use crate::towns::TownLibrary;
-use crate::worldset::{INDEX_FILE, INDEX_VERSION, PartCount, WorldEntry, WorldsIndex, world_path};
+use crate::worldset::{INDEX_FILE, INDEX_VERSION, PartCount, WORLDS_FOLDER, WorldEntry, WorldsIndex, world_path};
 use crate::{DataError, Size};
 use apprentice_core::{AgentClass, Progress};
-use apprentice_store::{RunLock, write_atomic, write_json};
+use apprentice_store::{RunLock, sweep, write_atomic, write_json};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ struct Made {
 /// they are listed in the index with their reason.
 pub fn make(config: &MakeConfig, progress: &dyn Progress) -> Result<WorldsIndex, DataError> {
     let _lock = RunLock::acquire(&config.out)?;
+    sweep(&config.out)?;
+    sweep(&config.out.join(WORLDS_FOLDER))?;
     let towns = TownLibrary::new();
     progress.start("plan the split", 1);
     let (split, split_hash) = settle_split(config, &towns)?;

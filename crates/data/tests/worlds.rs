@@ -58,6 +58,7 @@ fn one_thread_gives_the_same_bytes_and_a_killed_run_is_finished_to_them() {
     let names: Vec<_> = whole.keys().filter(|n| n.ends_with(".world")).collect();
     names[..5].iter().for_each(|n| std::fs::remove_file(single.join(n)).unwrap());
     std::fs::write(single.join(names[6]), &whole[names[6]][..1000]).unwrap();
+    std::fs::write(single.join("worlds/.writing-a1b2c3.tmp"), b"half").unwrap();
     make(&config(&single, 2), &Silent).unwrap();
     assert!(files(&single) == whole, "the resumed run differs");
 }

@@ -7,6 +7,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+/// How temporary files are named.
+const PREFIX: &str = ".writing-";
+const SUFFIX: &str = ".tmp";
+
 /// Write a file so that it is there whole or not at all: a temporary file in the same folder is filled, synced
 /// and renamed over `path`. Missing folders are made.
 ///
@@ -30,7 +34,7 @@ pub fn write_atomic_with(
     };
     std::fs::create_dir_all(folder).map_err(|e| StoreError::io("make the folder", folder, e))?;
     let fail = |e| StoreError::io("write", path, e);
-    let mut beside = tempfile::Builder::new().prefix(".writing-").suffix(".tmp").tempfile_in(folder).map_err(fail)?;
+    let mut beside = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempfile_in(folder).map_err(fail)?;
     let mut writer = BufWriter::new(beside.as_file_mut());
     fill(&mut writer).map_err(fail)?;
     writer.flush().map_err(fail)?;
@@ -41,6 +45,29 @@ pub fn write_atomic_with(
     // The rename itself must survive a power cut: sync the folder where the system lets us.
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Remove what killed writers left in a folder: temporary files that were never renamed. Call it only while holding the
+/// folder's lock. A folder that is not there has nothing left in it.
+///
+/// # Errors
+/// When the folder cannot be read or a leftover cannot be removed.
+pub fn sweep(folder: &Path) -> Result<(), StoreError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(StoreError::io("read", folder, e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|e| StoreError::io("read", folder, e))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
+        }
     }
     Ok(())
 }
@@ -114,6 +141,17 @@ mod tests {
         assert!(error.unwrap_err().to_string().contains("file.txt"));
         assert_eq!(read_bytes(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn sweeping_removes_leftovers_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        write_atomic(&folder.path().join("kept.tmp"), b"x").unwrap();
+        std::fs::write(folder.path().join(".writing-Ab3.tmp"), b"half").unwrap();
+        sweep(folder.path()).unwrap();
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["kept.tmp"]);
+        sweep(&folder.path().join("nowhere")).unwrap();
     }
 
     #[test]
