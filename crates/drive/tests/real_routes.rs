@@ -1,5 +1,6 @@
 //! Bench2Drive's routes on the towns that are there: which are driven, why the others are not, and that the expert
 //! drives them well.
+#![allow(clippy::unwrap_used)] // a test may panic
 
 use apprentice_core::{BoxedError, Silent};
 use apprentice_drive::{DriveConfig, DriveReport, LoopConfig, Pilot, run};
