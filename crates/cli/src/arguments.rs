@@ -218,7 +218,7 @@ pub enum EngineName {
 }
 
 /// `drive`
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 pub struct Drive {
     /// Folder with OpenDRIVE files, one per town, searched recursively
     #[arg(long, requires = "routes")]
@@ -226,15 +226,15 @@ pub struct Drive {
     /// CARLA route file
     #[arg(long, requires = "maps")]
     pub routes: Option<PathBuf>,
-    /// Drive generated worlds instead (`worlds:DIR`); without any of these, a small built-in set of towns
+    /// Drive generated worlds instead (`worlds:DIR`); without any of these, a few are made in runs/first-drive
     #[arg(long, conflicts_with = "maps")]
     pub data: Option<Source>,
     /// Part of the worlds
     #[arg(long, default_value = "test")]
     pub part: String,
-    /// `expert`, `expert-privileged`, `constant-velocity`, `stop`, or a student's file
-    #[arg(long, default_value = "expert")]
-    pub driver: String,
+    /// `expert`, `expert-privileged`, `constant-velocity`, `stop`, or a student's file (default: the shipped student)
+    #[arg(long)]
+    pub driver: Option<String>,
     /// Folder for the result file and replays
     #[arg(long)]
     pub out: Option<PathBuf>,

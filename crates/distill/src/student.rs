@@ -237,7 +237,7 @@ impl Task for StudentTask<'_> {
         terms.extend(mimic.iter().map(|m| ("mimic", m.double_value(&[]))));
         let (cell, weights) = (self.run.cell, &self.run.planning_terms);
         if let Some(plan) = orion_lite::loss(cell, mimic.as_ref(), planning.as_ref(), &self.run.mimic, weights) {
-            total += plan;
+            total = total + plan;
         }
         let report = self.optimiser.step(&total, self.schedule.factor(step));
         Ok((report, terms))

@@ -239,10 +239,10 @@ impl Llama {
             };
             let attended =
                 Tensor::scaled_dot_product_attention(&query, &key, &value, Some(&mask), 0.0, false, None, false);
-            x += apply(&attended.transpose(1, 2).reshape([batch, length, heads * head]), &block.o_proj);
+            x = x + apply(&attended.transpose(1, 2).reshape([batch, length, heads * head]), &block.o_proj);
             let normed = block.post_attention_layernorm.forward(&x);
             let gated = apply(&normed, &block.gate_proj).silu() * apply(&normed, &block.up_proj);
-            x += apply(&gated, &block.down_proj);
+            x = x + apply(&gated, &block.down_proj);
         }
         self.norm.forward(&x)
     }

@@ -1,12 +1,11 @@
-//! Real maps: the committed camera path through Town10HD, and pictures of towns for human eyes.
+//! Real maps: the committed camera path through Town10HD, and the ground under the lanes.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
 use apprentice_core::Rig;
-use apprentice_render::bench::{ACTORS, POSES, bench_rig, make_camera_path, read_camera_path};
-use apprentice_render::frames::{contact_sheet, png_bytes};
-use apprentice_render::{BevOptions, RenderOptions, Renderer, TownScene, bev_image};
+use apprentice_render::bench::{ACTORS, POSES, read_camera_path};
+use apprentice_render::{RenderOptions, Renderer, TownScene};
 use apprentice_road::RoadNetwork;
 use std::path::PathBuf;
 
@@ -27,13 +26,6 @@ fn carla_map(town: &str) -> Option<RoadNetwork> {
 }
 
 #[test]
-#[ignore = "writes the committed camera path; run by hand"]
-fn write_camera_path() {
-    let net = carla_map("Town10HD").expect("needs the shared maps");
-    std::fs::write(crate_file("bench/town10hd.path"), make_camera_path(&net, 10)).unwrap();
-}
-
-#[test]
 fn the_committed_path_is_whole_and_lies_on_the_road() {
     let Some(net) = carla_map("Town10HD") else { return };
     let snapshots = read_camera_path(&crate_file("bench/town10hd.path"), net.signals.len()).unwrap();
@@ -46,76 +38,6 @@ fn the_committed_path_is_whole_and_lies_on_the_road() {
     let frames = Renderer::new().render(&town, &snapshots[50], &Rig::bench2drive(224, 128), &RenderOptions::default());
     let actors = snapshots[50].actors.iter().filter(|a| frames.visible_pixels(a.id) > 0).count();
     assert!(actors > 5, "{actors}");
-}
-
-#[test]
-#[ignore = "measures; run by hand on a quiet machine"]
-fn speed_on_the_committed_path() {
-    let net = carla_map("Town10HD").expect("needs the shared maps");
-    let snapshots = read_camera_path(&crate_file("bench/town10hd.path"), net.signals.len()).unwrap();
-    let town = TownScene::new(&net);
-    eprintln!("scene: {:.1} MB", town.bytes() as f64 / 1e6);
-    for (width, height) in [(224, 128), (160, 64)] {
-        let speed = bench_rig(&town, &snapshots, &Rig::bench2drive(width, height), &RenderOptions::default(), 5);
-        eprintln!(
-            "{height}x{width}: {:.0} frames/s of wall clock, {:.0} of processor time, {:.0} actor pixels a frame",
-            speed.frames_per_s,
-            speed.frames_per_cpu_s.unwrap_or(f64::NAN),
-            speed.actor_pixels
-        );
-    }
-}
-
-#[test]
-#[ignore = "writes pictures to LOOK_DIR; run by hand"]
-fn write_pictures() {
-    let dir = PathBuf::from(std::env::var("LOOK_DIR").expect("LOOK_DIR names a directory"));
-    std::fs::create_dir_all(&dir).unwrap();
-    let mut renderer = Renderer::new();
-    for name in std::env::var("LOOK_TOWNS").unwrap_or("Town10HD".into()).split(',') {
-        let net = carla_map(name).expect("needs the shared maps");
-        let start = std::time::Instant::now();
-        let town = TownScene::new(&net);
-        eprintln!("{name}: built in {:.2} s, {:.1} MB", start.elapsed().as_secs_f64(), town.bytes() as f64 / 1e6);
-        let path = dir.join("path");
-        std::fs::write(&path, make_camera_path(&net, 10)).unwrap();
-        let snapshots = read_camera_path(&path, net.signals.len()).unwrap();
-        for i in [10, 60, 110, 160] {
-            let frames = renderer.render(&town, &snapshots[i], &Rig::bench2drive(512, 288), &RenderOptions::default());
-            let order = [1, 0, 2, 4, 3, 5].map(|i| frames.images[i].clone());
-            std::fs::write(dir.join(format!("{name}_{i}.png")), png_bytes(&contact_sheet(&order, 3)).unwrap()).unwrap();
-            let options = BevOptions { width: 600, height: 600, ..BevOptions::default() };
-            let bev = bev_image(&town, &snapshots[i], &[], &options);
-            std::fs::write(dir.join(format!("{name}_{i}_bev.png")), png_bytes(&bev).unwrap()).unwrap();
-        }
-    }
-}
-
-#[test]
-#[ignore = "writes pictures of procedural towns to LOOK_DIR; run by hand"]
-fn write_procedural_pictures() {
-    let dir = PathBuf::from(std::env::var("LOOK_DIR").expect("LOOK_DIR names a directory"));
-    std::fs::create_dir_all(&dir).unwrap();
-    let mut renderer = Renderer::new();
-    for &layout in apprentice_road::town::layouts() {
-        let spec = apprentice_road::town::TownSpec { layout, seed: 3 };
-        let name = format!("{layout:?}");
-        let net = RoadNetwork::from_xodr(&name, &apprentice_road::town::xodr(&spec)).unwrap();
-        let start = std::time::Instant::now();
-        let town = TownScene::new(&net);
-        eprintln!("{name}: built in {:.2} s, {:.1} MB", start.elapsed().as_secs_f64(), town.bytes() as f64 / 1e6);
-        let path = dir.join("path");
-        std::fs::write(&path, make_camera_path(&net, 10)).unwrap();
-        let snapshots = read_camera_path(&path, net.signals.len()).unwrap();
-        for i in [30, 130] {
-            let frames = renderer.render(&town, &snapshots[i], &Rig::bench2drive(512, 288), &RenderOptions::default());
-            let order = [1, 0, 2, 4, 3, 5].map(|i| frames.images[i].clone());
-            std::fs::write(dir.join(format!("{name}_{i}.png")), png_bytes(&contact_sheet(&order, 3)).unwrap()).unwrap();
-            let options = BevOptions { width: 600, height: 600, m_per_pixel: 0.5, ..BevOptions::default() };
-            let bev = bev_image(&town, &snapshots[i], &[], &options);
-            std::fs::write(dir.join(format!("{name}_{i}_bev.png")), png_bytes(&bev).unwrap()).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub fn teacher_loss(
         let right = logits.argmax(-1, false).eq_tensor(&text.targets).to_kind(Kind::Float).mean(Kind::Float);
         terms.push(("answer_ce", entropy.double_value(&[])));
         terms.push(("answer_token_accuracy", right.double_value(&[])));
-        total += entropy * weights.answers;
+        total = total + entropy * weights.answers;
     }
     (total, terms)
 }

@@ -7,21 +7,25 @@ use crate::source::Source;
 use crate::{CliError, Console};
 use apprentice_core::BoxedError;
 use apprentice_core::hash::content_hash;
-use apprentice_data::{Part, WorldSet, record::build};
+use apprentice_data::{MakeConfig, Part, Size, WorldSet, make as make_worlds, record::build};
 use apprentice_drive::{
     DriveConfig, DriveReport, Job, LoopConfig, Pilot, Planned, ReplayConfig, RunOptions, drive_all, run,
 };
 use apprentice_eval::replay::Replay;
 use apprentice_sim::ExpertMode;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Drive in closed loop with the drivers `factory` knows, besides the expert.
 ///
 /// # Errors
 /// Whatever went wrong, with a hint.
 pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &Console) -> Result<(), BoxedError> {
+    if drive.maps.is_none() && drive.data.is_none() {
+        return first_drive(drive, common, factory, console);
+    }
+    let driver = driver_name(drive)?;
     let make = || -> Result<Pilot, BoxedError> {
-        Ok(match drive.driver.as_str() {
+        Ok(match driver.as_str() {
             "expert" => Pilot::Expert(ExpertMode::VisibleOnly),
             "expert-privileged" => Pilot::Expert(ExpertMode::Privileged),
             other => Pilot::Driver(factory(other, drive.engine)?),
@@ -51,7 +55,7 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
                 out: drive.out.clone(),
                 replay,
             };
-            run(&config, &identity(&drive.driver)?, &make, Some(&write_replay), console)?
+            run(&config, &identity(&driver)?, &make, Some(&write_replay), console)?
         }
         (None, None, Some(Source::Worlds(dir))) => {
             let set = WorldSet::open(dir)?;
@@ -61,7 +65,7 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
                 out: drive.out.clone(),
                 replay,
                 on_replay: Some(&write_replay),
-                identity: content_hash(format!("{}\n{}", identity(&drive.driver)?, set.hash()).as_bytes()),
+                identity: content_hash(format!("{}\n{}", identity(&driver)?, set.hash()).as_bytes()),
             };
             drive_all(world_jobs(&set, part_named(&drive.part)?, &drive.only, drive.limit)?, &options, &make, console)?
         }
@@ -76,6 +80,37 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
     console.answer(&report, || table(&report, drive.out.as_deref()));
     Ok(())
 }
+
+/// With nothing named: make a few worlds and let the shipped student drive them, with replays to look at.
+fn first_drive(drive: &Drive, common: &Common, factory: &Factory, console: &Console) -> Result<(), BoxedError> {
+    let out = drive.out.clone().unwrap_or_else(|| PathBuf::from("runs/first-drive"));
+    let worlds = out.join("worlds");
+    let config = MakeConfig { out: worlds.clone(), size: Size::Tiny, seed: common.seed, threads: 0 };
+    make_worlds(&config, console)?;
+    let named = Drive { data: Some(Source::Worlds(worlds)), out: Some(out), replay: true, ..drive.clone() };
+    drive_with(&named, common, factory, console)
+}
+
+/// The driver that was named, or the student that ships with the program.
+fn driver_name(drive: &Drive) -> Result<String, BoxedError> {
+    if let Some(name) = &drive.driver {
+        return Ok(name.clone());
+    }
+    let shipped = std::env::current_exe()
+        .ok()
+        .and_then(|program| program.ancestors().skip(1).map(|folder| folder.join(SHIPPED)).find(|path| path.is_file()));
+    match shipped {
+        Some(path) => Ok(path.display().to_string()),
+        None => Err(CliError::new(
+            format!("the shipped student, {SHIPPED}, is not beside this program"),
+            "name a driver with --driver: `expert`, or a file ending in .onnx or .safetensors",
+        )
+        .into()),
+    }
+}
+
+/// The student in the repository.
+const SHIPPED: &str = "models/nano-student.onnx";
 
 /// What decides the driver's behaviour: its file's bytes, or its name.
 fn identity(driver: &str) -> Result<String, BoxedError> {

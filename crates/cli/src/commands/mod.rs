@@ -24,7 +24,7 @@ pub fn needs_libtorch(verb: &Verb) -> bool {
     match verb {
         Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => true,
         Verb::Eval(EvalVerb::Planning(eval)) => checkpoint(&eval.driver),
-        Verb::Drive(drive) => checkpoint(&drive.driver),
+        Verb::Drive(drive) => drive.driver.as_deref().is_some_and(checkpoint),
         Verb::Bench(bench) => bench.what.iter().any(|what| what == "student"),
         Verb::Doctor | Verb::Worlds(_) | Verb::Score(_) | Verb::Report(_) | Verb::Compare(_) => false,
     }
