@@ -5,7 +5,7 @@ use crate::index::SpatialIndex;
 use crate::lane::{Lane, LaneId, LaneKind, LanePosition};
 use crate::mesh::Paint;
 use apprentice_core::geometry::{DVec2, DVec3};
-use apprentice_core::{Pose2, wrap_angle};
+use apprentice_core::{OrientedBox, Pose2, wrap_angle};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -145,6 +145,8 @@ pub struct RoadNetwork {
     /// The map's `<geoReference>`, as written.
     pub geo_reference: Option<String>,
     pub(crate) paint: Vec<Paint>,
+    /// Filled when first asked for; shared by all worlds on this map.
+    pub(crate) buildings: std::sync::OnceLock<Vec<(OrientedBox, f64)>>,
     pub(crate) index: SpatialIndex,
     pub(crate) vector_map: std::sync::OnceLock<crate::vector_map::VectorMap>,
 }
@@ -229,6 +231,21 @@ impl RoadNetwork {
             return z;
         }
         self.index.nearest(&self.lanes, p, f64::INFINITY, |_, _| true).map_or(0.0, |place| height(&place))
+    }
+
+    /// Buildings: what they stand on, and the height of their base. The same that [`RoadNetwork::meshes`] shows;
+    /// made once and kept.
+    pub fn buildings(&self) -> &[(OrientedBox, f64)] {
+        self.buildings.get_or_init(|| {
+            let boxed = |block: &crate::mesh::Block| {
+                let [a, b, c, d] = block.footprint;
+                let (along, across) = (b - a, d - a);
+                let middle = (a + b + c + d) / 4.0;
+                let center = Pose2::new(middle.x, middle.y, along.y.atan2(along.x));
+                (OrientedBox { center, length_m: along.length(), width_m: across.length() }, block.base_z)
+            };
+            crate::scenery::scenery(self).0.iter().map(boxed).collect()
+        })
     }
 
     /// Signals that govern `lane` (as an approach lane).

@@ -57,6 +57,7 @@ pub(crate) fn import(file: &str, xml: &str) -> Result<RoadNetwork, RoadError> {
         paint,
         index,
         vector_map: std::sync::OnceLock::new(),
+        buildings: std::sync::OnceLock::new(),
     })
 }
 

@@ -70,9 +70,27 @@ impl Seen {
 pub(super) struct Memory {
     /// (id, tick of the last sight), by id.
     last: Vec<(u32, u32)>,
+    /// Buildings near the ego that hide what is behind them, and when they were listed.
+    walls: Vec<OrientedBox>,
+    walls_tick: Option<u32>,
 }
 
 impl Memory {
+    /// List the buildings around, once a second.
+    fn look_for_walls(&mut self, world: &World) {
+        if self.walls_tick.is_some_and(|listed| world.tick - listed < 20) {
+            return;
+        }
+        self.walls_tick = Some(world.tick);
+        let here = world.ego.pose_in_world.position();
+        let ground = f64::from(world.ego.ground_z_m);
+        let near = |(wall, base_z): &&(OrientedBox, f64)| {
+            let reach = SIGHT_M + 30.0;
+            (wall.center.position() - here).length_squared() < reach * reach && (base_z - ground).abs() < 6.0
+        };
+        self.walls.clear();
+        self.walls.extend(world.net.buildings().iter().filter(near).map(|(wall, _)| *wall));
+    }
     fn remembers(&self, id: u32, tick: u32) -> bool {
         self.last.binary_search_by_key(&id, |&(i, _)| i).is_ok_and(|i| tick - self.last[i].1 <= MEMORY_TICKS)
     }
@@ -89,6 +107,9 @@ pub(super) fn look(world: &World, mode: ExpertMode, memory: &mut Memory, track: 
     let eye = world.ego.footprint().center.position();
     let tick = world.tick;
     let mut seen = Vec::new();
+    if mode == ExpertMode::VisibleOnly {
+        memory.look_for_walls(world);
+    }
     for (index, actor) in world.actors.iter().enumerate() {
         let distance2 = (actor.pose().position() - eye).length_squared();
         let range = if mode == ExpertMode::Privileged { KNOWN_M } else { SIGHT_M };
@@ -103,7 +124,7 @@ pub(super) fn look(world: &World, mode: ExpertMode, memory: &mut Memory, track: 
             continue; // Flat rubbish is driven over.
         }
         if mode == ExpertMode::VisibleOnly {
-            if is_in_sight(world, index, eye) {
+            if is_in_sight(world, &memory.walls, index, eye) {
                 memory.note(actor.state.id, tick);
             } else if !memory.remembers(actor.state.id, tick) {
                 continue;
@@ -146,7 +167,7 @@ fn relative(actor: &Actor, index: usize, track: &Track, ego_s_m: f64) -> Seen {
 }
 
 /// Whether a straight line from the eye to the actor's middle or to one of its corners meets nothing tall.
-fn is_in_sight(world: &World, index: usize, eye: DVec2) -> bool {
+fn is_in_sight(world: &World, walls: &[OrientedBox], index: usize, eye: DVec2) -> bool {
     let actor = &world.actors[index];
     let footprint = actor.footprint();
     let shrunk = OrientedBox { length_m: footprint.length_m * 0.8, width_m: footprint.width_m * 0.8, ..footprint };
@@ -154,13 +175,14 @@ fn is_in_sight(world: &World, index: usize, eye: DVec2) -> bool {
     let center = footprint.center.position();
     std::iter::once(center).chain(targets).any(|target| {
         let reach2 = (target - eye).length_squared();
-        !world.actors.iter().enumerate().any(|(other, blocker)| {
-            other != index
-                && blocker.state.size_m[2] > 1.3
-                && blocker.state.size_m[1] > 1.0
-                && (blocker.pose().position() - eye).length_squared() < reach2 + 4.0
-                && crosses(&blocker.footprint(), eye, target)
-        })
+        !walls.iter().any(|wall| crosses(wall, eye, target))
+            && !world.actors.iter().enumerate().any(|(other, blocker)| {
+                other != index
+                    && blocker.state.size_m[2] > 1.3
+                    && blocker.state.size_m[1] > 1.0
+                    && (blocker.pose().position() - eye).length_squared() < reach2 + 4.0
+                    && crosses(&blocker.footprint(), eye, target)
+            })
     })
 }
 
@@ -194,5 +216,42 @@ mod tests {
         assert!(crosses(&van, p(0.0, 0.0), p(20.0, 0.0)));
         assert!(!crosses(&van, p(0.0, 0.0), p(20.0, 8.0)));
         assert!(!crosses(&van, p(0.0, 0.0), p(5.0, 0.0)), "the segment ends before it");
+    }
+
+    #[test]
+    fn a_house_hides_who_stands_behind_it_from_the_visible_only_expert_alone() {
+        use crate::actor::Behaviour;
+        use crate::world::WorldConfig;
+        use apprentice_road::town::{TownSpec, layouts};
+        use apprentice_road::{LaneKind, Route};
+        use std::sync::Arc;
+        let net = Arc::new(TownSpec { layout: layouts()[0], seed: 0 }.network().expect("a town"));
+        let lane = net.lanes.iter().find(|l| l.kind == LaneKind::Driving && l.length_m > 60.0).expect("a street");
+        let ends = [lane.at(5.0).position, lane.at(55.0).position];
+        let route = Arc::new(Route::plan(&net, &ends).expect("a route"));
+        let config = WorldConfig { vehicles: 0, pedestrians: 0, parked_share: 0.0, ..WorldConfig::default() };
+        let mut world = crate::world::World::new(net.clone(), route, config, Vec::new()).expect("a world");
+        let eye = world.ego.footprint().center.position();
+        let (house, _) = net
+            .buildings()
+            .iter()
+            .filter(|(b, _)| (10.0..50.0).contains(&(b.center.position() - eye).length()))
+            .min_by(|a, b| (a.0.center.position() - eye).length().total_cmp(&(b.0.center.position() - eye).length()))
+            .expect("a house at the street");
+        let out = (house.center.position() - eye).normalize();
+        let behind = house.center.position() + out * (house.length_m.hypot(house.width_m) / 2.0 + 3.0);
+        let hidden = world.spawn(ActorKind::Car, Pose2::new(behind.x, behind.y, 0.0), Behaviour::Parked);
+        let before = eye + (house.center.position() - eye) * 0.2;
+        let plain = world.spawn(ActorKind::Cone, Pose2::new(before.x, before.y, 0.0), Behaviour::Parked);
+        for id in [hidden, plain] {
+            world.actor_mut(id).expect("just spawned").state.ground_z_m = world.ego.ground_z_m;
+        }
+        let track = Track::new(&world.route, 0.0, None);
+        let ids = |mode| -> Vec<u32> {
+            let seen = look(&world, mode, &mut Memory::default(), &track, 0.0);
+            seen.iter().map(|s| world.actors[s.index].state.id).collect()
+        };
+        assert_eq!(ids(ExpertMode::Privileged), [hidden, plain]);
+        assert_eq!(ids(ExpertMode::VisibleOnly), [plain]);
     }
 }
