@@ -2,8 +2,6 @@
 //! drives them well.
 #![allow(clippy::unwrap_used)] // a test may panic
 
-#![allow(clippy::unwrap_used)] // a test may panic
-
 use apprentice_core::{BoxedError, Silent};
 use apprentice_drive::{DriveConfig, DriveReport, LoopConfig, Pilot, run};
 use apprentice_sim::ExpertMode;

@@ -1,8 +1,6 @@
 //! The criteria see what they must, and nothing else: an ego put along routes of generated towns tick by tick.
 #![allow(clippy::unwrap_used)] // a test may panic
 
-#![allow(clippy::unwrap_used)] // a test may panic
-
 use apprentice_core::camera::REAR_AXLE_TO_CENTER_M;
 use apprentice_core::geometry::DVec3;
 use apprentice_core::{Control, Pose2};
