@@ -21,7 +21,14 @@ fn hand_over() -> Result<(), apprentice_core::BoxedError> {
     let here = std::env::current_exe().ok();
     let trainer =
         here.as_ref().and_then(|p| p.parent()).map(|folder| folder.join("apprentice-torch")).unwrap_or_default();
-    let error = std::process::Command::new(&trainer).args(std::env::args_os().skip(1)).exec();
+    let mut command = std::process::Command::new(&trainer);
+    command.args(std::env::args_os().skip(1));
+    // libtorch's threads share the cores with those that render. Waiting ones must sleep, not spin: on two cores a
+    // training step costs a third of the processor time then.
+    if std::env::var_os("OMP_WAIT_POLICY").is_none() {
+        command.env("OMP_WAIT_POLICY", "PASSIVE");
+    }
+    let error = command.exec();
     Err(CliError::new(
         format!("this command needs libtorch, and {} does not start: {error}", trainer.display()),
         "build it with `cargo build --release`, after `cargo xtask setup`",
