@@ -4,7 +4,7 @@ use crate::arguments::Bench;
 use crate::{CliError, Console};
 use apprentice_core::{BoxedError, Control, Rig};
 use apprentice_render::{RenderOptions, TownScene, bench};
-use apprentice_road::{RoadNetwork, Route};
+use apprentice_road::{LaneKind, RoadNetwork, Route};
 use apprentice_sim::{World, WorldConfig};
 use serde::Serialize;
 use std::sync::Arc;
@@ -78,7 +78,11 @@ fn render(net: &Arc<RoadNetwork>) -> Result<Vec<Measured>, BoxedError> {
 /// Steps of a world with 32 actors and an idle ego, median of five runs.
 fn world(net: &Arc<RoadNetwork>) -> Result<Measured, BoxedError> {
     const STEPS: u32 = 4000;
-    let lane = net.lanes.iter().filter(|l| l.junction.is_none()).max_by(|a, b| a.length_m.total_cmp(&b.length_m));
+    let lane = net
+        .lanes
+        .iter()
+        .filter(|l| l.kind == LaneKind::Driving && l.junction.is_none())
+        .max_by(|a, b| a.length_m.total_cmp(&b.length_m));
     let ends: Vec<_> = lane.iter().flat_map(|l| [l.at(5.0).position, l.at(l.length_m - 5.0).position]).collect();
     let route = Arc::new(Route::plan(net, &ends)?);
     let mut speeds = Vec::new();
