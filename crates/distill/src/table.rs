@@ -216,6 +216,14 @@ pub(crate) fn report(
             found.push(gates::teacher("rare and open-road", &base, &teacher, &only)?);
         }
     }
+    if let Some(quiz) = quiz.as_ref().filter(|quiz| !quiz.kinds.is_empty()) {
+        // The teacher gate's other half: its answers must beat the majority answer for every type of question.
+        let better = quiz.kinds.iter().filter(|k| k.accuracy > k.majority).count();
+        let share = better as f64 / quiz.kinds.len() as f64;
+        let value = Estimate { mean: share, low: None, high: None };
+        let name = "teacher gate (answers: share of question types above the majority answer)".into();
+        found.push(Gate { name, value, needed: 1.0, passed: better == quiz.kinds.len() });
+    }
     Ok(ProveReport {
         schema: PROVE_SCHEMA.into(),
         protocol: judged.protocol.name.clone(),

@@ -109,7 +109,12 @@ pub fn teacher(
     let of_base: Vec<f64> = base.iter().map(|b| l2_mean(b)).collect();
     let value = ratio(&base, &gain, &of_base)
         .ok_or_else(|| EvalError::Empty { what: format!("gate {name}: the base has no error") })?;
-    Ok(Gate { name: format!("teacher gate ({name})"), value, needed: TEACHER_GAIN, passed: value.mean >= TEACHER_GAIN })
+    Ok(Gate {
+        name: format!("teacher gate (plans, {name})"),
+        value,
+        needed: TEACHER_GAIN,
+        passed: value.mean >= TEACHER_GAIN,
+    })
 }
 
 #[cfg(test)]
