@@ -67,7 +67,7 @@ pub enum Verb {
     Score(ScoreVerb),
     /// Write a student as ONNX with its contract, checked in both engines
     Export(Export),
-    /// Write report.html from run folders
+    /// Write report.html from what a run folder holds
     Report(Report),
     /// Compare two results under one protocol, paired
     Compare(Compare),
@@ -282,8 +282,11 @@ pub struct Export {
 /// `report`
 #[derive(Args, Debug)]
 pub struct Report {
-    /// A run folder of `prove`
+    /// A run folder: of `prove`, or of one training
     pub run: PathBuf,
+    /// Page to write (default: report.html in the folder)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `compare`

@@ -70,17 +70,17 @@ pub struct Done {
     pub final_loss: f64,
 }
 
-/// One line of `metrics.jsonl`.
+/// One line of `metrics.jsonl`. What is not a finite number is null there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// From 0.
     pub step: u64,
     /// Weighted sum of the terms.
-    pub loss: f64,
+    pub loss: Option<f64>,
     /// Before clipping.
-    pub gradient_norm: f64,
+    pub gradient_norm: Option<f64>,
     /// The terms, unweighted.
-    pub terms: BTreeMap<String, f64>,
+    pub terms: BTreeMap<String, Option<f64>>,
 }
 
 const RUN_VERSION: u32 = 1;
@@ -140,6 +140,10 @@ pub fn read_metrics(folder: &Path) -> Result<Vec<Metrics>, DistillError> {
     text.lines().enumerate().map(parse).collect()
 }
 
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
 fn line(metrics: &Metrics) -> String {
     let mut line = serde_json::to_string(metrics).expect("metrics are plain numbers");
     line.push('\n');
@@ -182,8 +186,9 @@ pub fn train(task: &mut dyn Task, folder: &Path, pace: Pace, progress: &dyn Prog
         let smooth = shown.map_or(report.loss, |s: f64| s * 0.95 + report.loss * 0.05);
         shown = Some(if smooth.is_finite() { smooth } else { report.loss });
         if step % pace.log_every == 0 || step + 1 == pace.steps {
-            let terms = terms.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
-            log.push_str(&line(&Metrics { step, loss: report.loss, gradient_norm: report.gradient_norm, terms }));
+            let terms = terms.into_iter().map(|(name, value)| (name.to_string(), finite(value))).collect();
+            let (loss, gradient_norm) = (finite(report.loss), finite(report.gradient_norm));
+            log.push_str(&line(&Metrics { step, loss, gradient_norm, terms }));
             progress.note(&format!("loss {:.3}", smooth));
         }
         progress.advance(1);
@@ -198,8 +203,11 @@ pub fn train(task: &mut dyn Task, folder: &Path, pace: Pace, progress: &dyn Prog
         }
     }
     write_atomic(&folder.join("metrics.jsonl"), log.as_bytes())?;
+    let losses: Vec<f64> = read_metrics(folder)?.iter().filter_map(|m| m.loss).collect();
+    if losses.is_empty() {
+        return Err(DistillError::Diverged { step: pace.steps, times: pace.steps });
+    }
     task.finish(folder)?;
-    let losses: Vec<f64> = read_metrics(folder)?.iter().map(|m| m.loss).collect();
     let tail = &losses[losses.len() - losses.len().div_ceil(10)..];
     let done = Done {
         steps: pace.steps,

@@ -11,6 +11,7 @@ mod html;
 mod picture;
 pub mod replay;
 pub mod report;
+pub mod run;
 mod svg;
 pub mod table;
 
@@ -19,4 +20,5 @@ pub use card::ModelCard;
 pub use error::ReportError;
 pub use replay::{replay_html, write_replay};
 pub use report::{Curve, Panel, Report, WorstEpisode};
+pub use run::{DriverFiles, Index};
 pub use table::{Align, Table};

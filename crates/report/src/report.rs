@@ -378,10 +378,14 @@ fn heat_table(results: &[(&str, &PlanningResult)], groups: fn(&PlanningResult) -
     html + "</tbody></table></div>"
 }
 
+/// A table of more columns is set closer.
+const WIDE_COLUMNS: usize = 8;
+
 /// A table of text as HTML.
 fn table_html(table: &Table) -> String {
     let class = |align: Align| if align == Align::Right { " class=\"r\"" } else { "" };
-    let mut html = String::from("<div class=\"scroll\"><table><thead>");
+    let wide = if table.columns.len() > WIDE_COLUMNS { " class=\"wide\"" } else { "" };
+    let mut html = format!("<div class=\"scroll\"><table{wide}><thead>");
     if !table.groups.is_empty() {
         html += "<tr>";
         for (name, count) in &table.groups {

@@ -10,17 +10,14 @@ use apprentice_core::BoxedError;
 use apprentice_core::driver::ConstantVelocity;
 use apprentice_data::{MakeConfig, Part, Size, WorldSet, make};
 use apprentice_distill::recipes::orion_lite::Cell;
-use apprentice_distill::run::read_metrics;
 use apprentice_distill::{
-    Arm, ProveConfig, ProveReport, STUDENT_FILE, SharedRun, StudentRun, TEACHER_FILE, TeacherRun, TrainConfig, prove,
-    resolve,
+    Arm, ProveConfig, STUDENT_FILE, SharedRun, StudentRun, TEACHER_FILE, TeacherRun, TrainConfig, prove, resolve,
 };
 use apprentice_drive::{LoopConfig, MakePilot, Pilot, ReplayConfig, RunOptions, drive_all};
-use apprentice_eval::bench2drive::Record;
 use apprentice_eval::replay::Replay;
-use apprentice_eval::{DrivingSummary, PlanningResult};
 use apprentice_planner::StudentConfig;
-use apprentice_report::{Arm as Row, Curve, Panel, Report, Table, WorstEpisode, arms_table, write_replay};
+use apprentice_report::run::INDEX_FILE;
+use apprentice_report::{DriverFiles, Index, Report, arms_table, write_replay};
 use apprentice_sim::ExpertMode;
 use apprentice_teacher::TeacherConfig;
 use std::path::{Path, PathBuf};
@@ -140,18 +137,19 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
     apprentice_nn::set_threads(if threads == 0 { cores } else { threads });
     let report = prove(&set, &config, &proof, console)?;
 
-    let mut rows = vec![expert(&set, out, scale.driven_worlds, threads, console)?];
+    let mut drivers = vec![expert(&set, out, scale.driven_worlds, threads, console)?];
     for arm in table_order(&config.arms) {
-        rows.push(row(arm, &set, &config, out, scale.driven_worlds, threads, console)?);
+        drivers.push(drive(arm, &set, &config, out, scale.driven_worlds, threads, console)?);
     }
-    let page = page(&rows, &report, &config, out)?;
+    apprentice_store::write_json(&out.join(INDEX_FILE), &Index::new("proof/prove.json".into(), drivers))?;
     let path = out.join("report.html");
+    let page = Report::of_run(out, &path)?;
     page.write(&path)?;
-    let replay = first_replay(out);
     console.answer(&report, || {
         let gates: String = report.gates.iter().map(|gate| format!("{}\n", gate.line())).collect();
-        let replay = replay.map_or_else(String::new, |r| format!("replay: {}\n", r.display()));
-        format!("{}\n{gates}\nreport: {}\n{replay}", arms_table(&rows).render(), path.display())
+        let replay =
+            page.replays.first().map_or_else(String::new, |(_, r)| format!("replay: {}\n", out.join(r).display()));
+        format!("{}\n{gates}\nreport: {}\n{replay}", arms_table(&page.arms).render(), path.display())
     });
     Ok(())
 }
@@ -166,17 +164,18 @@ fn table_order(arms: &[Arm]) -> Vec<Arm> {
     order
 }
 
-/// Where an arm's files are, for the first seed.
-fn folder(arm: Arm, config: &ProveConfig, out: &Path) -> PathBuf {
-    let runs = out.join("proof/runs").join(arm.name());
+/// Where an arm's files are, for the first seed, relative to the run's folder.
+fn folder(arm: Arm, config: &ProveConfig) -> PathBuf {
+    let runs = Path::new("proof/runs").join(arm.name());
     match arm {
-        Arm::Teacher => out.join("proof/teacher"),
+        Arm::Teacher => "proof/teacher".into(),
         Arm::ConstantVelocity => runs,
         _ => runs.join(format!("seed-{}", config.seeds[0])),
     }
 }
 
-fn row(
+/// Drive an arm in closed loop, unless that is done, and list its files.
+fn drive(
     arm: Arm,
     set: &Arc<WorldSet>,
     config: &ProveConfig,
@@ -184,29 +183,22 @@ fn row(
     worlds: usize,
     threads: usize,
     console: &Console,
-) -> Result<Row, BoxedError> {
-    let folder = folder(arm, config, out);
-    let open_loop: Vec<PlanningResult> = config
-        .protocols
-        .iter()
-        .map(|p| folder.join(format!("{}-{}-{p}.json", config.part.name(), config.judge_samples)))
-        .map(|path| Ok(apprentice_store::read_json(&path)?))
-        .collect::<Result<_, BoxedError>>()?;
+) -> Result<DriverFiles, BoxedError> {
+    let folder = folder(arm, config);
+    let judged = |p: &String| folder.join(format!("{}-{}-{p}.json", config.part.name(), config.judge_samples));
     let file = match arm {
-        Arm::Teacher => Some(folder.join(TEACHER_FILE)),
+        Arm::Teacher => Some(out.join(&folder).join(TEACHER_FILE)),
         Arm::ConstantVelocity => None,
-        _ => Some(folder.join(STUDENT_FILE)),
+        _ => Some(out.join(&folder).join(STUDENT_FILE)),
     };
     let identity = match &file {
         Some(file) => apprentice_core::hash::content_hash(&apprentice_store::read_bytes(file)?),
         None => arm.name().into(),
     };
-    let parameters = open_loop.first().and_then(|r| r.subject.parameters);
-    let ms_per_frame = open_loop.first().and_then(|r| r.subject.ms_per_frame);
+    let driving = Path::new("drive").join(arm.name());
     // A student that is told the labels cannot drive.
-    let driving = if arm == Arm::ObservableCeiling {
-        None
-    } else {
+    let drives = arm != Arm::ObservableCeiling;
+    if drives {
         let make = || -> Result<Pilot, BoxedError> {
             Ok(Pilot::Driver(match &file {
                 Some(file) => driver(&file.display().to_string(), EngineName::Onnxruntime)?,
@@ -214,19 +206,15 @@ fn row(
             }))
         };
         let replay = matches!(arm, Arm::OwnBoth);
-        Some(closed_loop(
-            title(arm),
-            &identity,
-            set,
-            &out.join("drive").join(arm.name()),
-            worlds,
-            threads,
-            replay,
-            &make,
-            console,
-        )?)
-    };
-    Ok(Row { name: title(arm).into(), open_loop, driving, parameters, ms_per_frame })
+        closed_loop(title(arm), &identity, set, &out.join(&driving), worlds, threads, replay, &make, console)?;
+    }
+    Ok(DriverFiles {
+        name: title(arm).into(),
+        open_loop: config.protocols.iter().map(judged).collect(),
+        plot: if arm == Arm::Teacher { "Teacher" } else { "Students" }.into(),
+        training: file.is_some().then_some(folder),
+        driving: drives.then_some(driving),
+    })
 }
 
 fn expert(
@@ -235,11 +223,11 @@ fn expert(
     worlds: usize,
     threads: usize,
     console: &Console,
-) -> Result<Row, BoxedError> {
+) -> Result<DriverFiles, BoxedError> {
     let make = || Ok(Pilot::Expert(ExpertMode::VisibleOnly));
-    let folder = out.join("drive/expert");
-    let driving = closed_loop("expert", "expert", set, &folder, worlds, threads, false, &make, console)?;
-    Ok(Row { name: "expert".into(), driving: Some(driving), ..Row::default() })
+    let driving = Path::new("drive/expert");
+    closed_loop("expert", "expert", set, &out.join(driving), worlds, threads, false, &make, console)?;
+    Ok(DriverFiles { name: "expert".into(), driving: Some(driving.into()), ..DriverFiles::default() })
 }
 
 /// Drive the first held-out worlds.
@@ -254,7 +242,7 @@ fn closed_loop(
     replay: bool,
     make: &MakePilot<'_>,
     console: &Console,
-) -> Result<DrivingSummary, BoxedError> {
+) -> Result<(), BoxedError> {
     console.say(&format!("closed loop: {name}"));
     let replays = folder.join("replay");
     let on_replay = |replay: Replay| -> Result<(), BoxedError> {
@@ -269,126 +257,6 @@ fn closed_loop(
         on_replay: Some(&on_replay),
         identity: format!("{identity} {}", set.hash()),
     };
-    let report = drive_all(world_jobs(set, Part::Test, &[], Some(worlds))?, &options, make, console)?;
-    Ok(DrivingSummary::of(name, report.records())?)
-}
-
-fn first_replay(out: &Path) -> Option<PathBuf> {
-    let folder = out.join("drive").join(Arm::OwnBoth.name()).join("replay");
-    let mut files: Vec<_> = std::fs::read_dir(folder).ok()?.flatten().map(|e| e.path()).collect();
-    files.sort();
-    files.into_iter().next()
-}
-
-fn curves(title: &str, runs: &[(String, PathBuf)]) -> Option<Panel> {
-    let curves: Vec<Curve> = runs
-        .iter()
-        .filter_map(|(name, folder)| {
-            let metrics = read_metrics(folder).ok()?;
-            Some(Curve { name: name.clone(), points: metrics.iter().map(|m| (m.step as f64, m.loss)).collect() })
-        })
-        .collect();
-    (!curves.is_empty()).then(|| Panel {
-        title: title.into(),
-        x_label: "step".into(),
-        y_label: "loss".into(),
-        log_y: true,
-        curves,
-    })
-}
-
-fn page(rows: &[Row], report: &ProveReport, config: &ProveConfig, out: &Path) -> Result<Report, BoxedError> {
-    let students: Vec<_> = config
-        .arms
-        .iter()
-        .filter(|arm| !matches!(arm, Arm::Teacher | Arm::ConstantVelocity))
-        .map(|&arm| (title(arm).to_string(), folder(arm, config, out)))
-        .collect();
-    let teacher = [("teacher".to_string(), out.join("proof/teacher"))];
-    let mut tables = vec![];
-    if let Some(quiz) = &report.quiz {
-        tables.push(answers(quiz));
-    }
-    let replays: Vec<PathBuf> = first_replay(out)
-        .and_then(|first| first.parent().map(Path::to_path_buf))
-        .and_then(|folder| std::fs::read_dir(folder).ok())
-        .map(|entries| entries.flatten().map(|e| e.path()).collect())
-        .unwrap_or_default();
-    let link = |path: &Path| path.strip_prefix(out).unwrap_or(path).display().to_string();
-    let mut replay_links: Vec<(String, String)> = replays
-        .iter()
-        .map(|path| (path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default(), link(path)))
-        .collect();
-    replay_links.sort();
-    let guided = rows.iter().find(|r| r.name == title(Arm::OwnBoth)).and_then(|r| r.driving.as_ref());
-    let worst = guided.map(|driving| worst(driving, &replay_links)).unwrap_or_default();
-    Ok(Report {
-        title: "Apprentice: what the student learned".into(),
-        summary: "Distilled from a language-model teacher on generated worlds, judged on worlds nobody trained on."
-            .into(),
-        facts: vec![
-            ("data".into(), report.data_hash.chars().take(16).collect()),
-            ("seeds".into(), format!("{:?}", report.seeds)),
-            ("student steps".into(), report.student_steps.to_string()),
-            ("teacher steps".into(), report.teacher_steps.to_string()),
-            ("primary endpoint".into(), report.primary_endpoint.clone()),
-        ],
-        arms: rows.to_vec(),
-        gates: report.gates.clone(),
-        panels: [curves("Teacher", &teacher), curves("Students", &students)].into_iter().flatten().collect(),
-        tables,
-        worst,
-        replays: replay_links,
-        notes: vec![
-            "Closed loop on generated worlds is no Bench2Drive score: other routes, other traffic, other cameras."
-                .into(),
-            "A difference smaller than its interval is not a difference.".into(),
-        ],
-        ..Report::default()
-    })
-}
-
-fn worst(driving: &DrivingSummary, replays: &[(String, String)]) -> Vec<WorstEpisode> {
-    let replay = |record: &Record| {
-        replays
-            .iter()
-            .find(|(name, _)| record.route_id.contains(name.as_str()))
-            .map(|(_, link)| link.clone())
-            .unwrap_or_default()
-    };
-    driving
-        .worst_first()
-        .into_iter()
-        .take(10)
-        .map(|record| WorstEpisode {
-            driver: driving.driver.clone(),
-            record: record.clone(),
-            replay: replay(record),
-            picture: None,
-        })
-        .collect()
-}
-
-fn answers(quiz: &apprentice_teacher::QuizReport) -> Table {
-    use apprentice_report::Align;
-    let mut table = Table { title: "The teacher's answers on held-out scenes".into(), ..Table::default() };
-    table.columns = vec![
-        ("question".into(), Align::Left),
-        ("asked".into(), Align::Right),
-        ("right, %".into(), Align::Right),
-        ("majority answer, %".into(), Align::Right),
-    ];
-    table.rows = quiz
-        .kinds
-        .iter()
-        .map(|k| {
-            vec![
-                k.kind.clone(),
-                k.questions.to_string(),
-                format!("{:.1}", k.accuracy * 100.0),
-                format!("{:.1}", k.majority * 100.0),
-            ]
-        })
-        .collect();
-    table
+    drive_all(world_jobs(set, Part::Test, &[], Some(worlds))?, &options, make, console)?;
+    Ok(())
 }

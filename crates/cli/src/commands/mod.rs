@@ -6,6 +6,7 @@ mod doctor;
 mod drive;
 mod drivers;
 mod eval;
+mod report;
 mod score;
 mod worlds;
 
@@ -49,11 +50,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
         Verb::Score(ScoreVerb::Bench2drive { files }) => score::bench2drive(files, console),
         Verb::Compare(pair) => compare::run(pair, console),
         Verb::Bench(what) => bench::run(what, console),
-        Verb::Report(report) => Err(CliError::new(
-            format!("{} is not a run folder", report.run.display()),
-            "name the folder that `apprentice prove` wrote",
-        )
-        .into()),
+        Verb::Report(what) => report::run(what, console),
         Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => {
             Err(CliError::new("this verb needs libtorch", "start it as `apprentice`, which hands it over").into())
         }
