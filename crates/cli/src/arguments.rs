@@ -113,6 +113,9 @@ pub struct Train {
     /// Run folder
     #[arg(long)]
     pub out: PathBuf,
+    /// A student of the same network whose weights it starts from (`train planner` alone)
+    #[arg(long)]
+    pub from: Option<PathBuf>,
 }
 
 /// `harvest`
@@ -156,6 +159,9 @@ pub struct Distill {
     /// Take the teacher's trajectories as labels on the open road instead of its planning token
     #[arg(long, conflicts_with = "cell")]
     pub pseudo_labels: bool,
+    /// A student of the same network whose weights it starts from (variant own-encoder)
+    #[arg(long)]
+    pub from: Option<PathBuf>,
 }
 
 /// Variants of Orion-Lite.

@@ -8,13 +8,13 @@ use crate::evaluate::{BatchPlanner, ConstantVelocityPlanner, Judging, open_loop,
 use crate::recipes::orion_lite::Cell;
 use crate::run::{Pace, Task, train};
 use crate::shared_vision::{SharedRun, SharedTask};
-use crate::source::ids_of;
+use crate::source::Source;
 use crate::student::{Guides, STUDENT_FILE, StudentRun, StudentTask};
 use crate::table::{ArmRow, ProveReport, report};
 use crate::teacher::{QUIZ_FILE, TEACHER_FILE, TeacherRun, TeacherTask};
 use crate::{DistillError, TrainConfig};
 use apprentice_core::sample::SampleId;
-use apprentice_core::{GuidanceSource, Progress};
+use apprentice_core::{Progress, Silent};
 use apprentice_data::{Part, WorldSet};
 use apprentice_eval::PlanningResult;
 use apprentice_planner::{InputMode, Student};
@@ -131,6 +131,11 @@ impl Arm {
         matches!(self, Self::SharedGtOnly | Self::SharedMimicOnly | Self::SharedBoth)
     }
 
+    /// Whether it learns from a teacher, or from the base as from one.
+    fn is_guided(self) -> bool {
+        self.cell().mimics() || self.shares_vision() || matches!(self, Self::PseudoLabels | Self::OwnGtOnly)
+    }
+
     fn trains(self) -> bool {
         !matches!(self, Self::ConstantVelocity | Self::Teacher)
     }
@@ -146,6 +151,9 @@ pub struct ProveConfig {
     pub seeds: Vec<u64>,
     /// The teacher.
     pub teacher: TeacherRun,
+    /// What every arm that has cameras and its own encoder starts from, one per seed: the base, trained so long. Seeing takes
+    /// most of the steps and is the same for all arms; they part where guidance begins. Without it, every arm starts fresh.
+    pub stem: Option<TrainConfig>,
     /// The base student; the arms are changes of it.
     pub student: StudentRun,
     /// The shared-vision student.
@@ -160,22 +168,36 @@ pub struct ProveConfig {
     pub primary_endpoint: String,
 }
 
+/// Trainings side by side, one thread each: for networks of this size two runs on two threads are done long before one run
+/// after the other on both.
 struct Proof<'a> {
     set: &'a Arc<WorldSet>,
     config: &'a ProveConfig,
     folder: PathBuf,
     progress: &'a dyn Progress,
-    /// Samples where guidance may be harvested: what students train on.
-    ids: Vec<SampleId>,
+    workers: usize,
 }
 
+/// A teacher that is done and what was harvested from it.
 struct Guided {
     teacher: Teacher,
     hash: String,
-    tokens: GuidanceCache,
-    trajectories: GuidanceCache,
-    vision: Option<GuidanceCache>,
+    folder: PathBuf,
 }
+
+impl Guided {
+    fn open(folder: &Path) -> Result<Self, DistillError> {
+        let (teacher, _, hash) = Teacher::load(&folder.join(TEACHER_FILE), Device::Cpu)?;
+        Ok(Self { teacher, hash, folder: folder.join("guidance") })
+    }
+
+    fn cache(&self, tap: Tap) -> Result<GuidanceCache, DistillError> {
+        Ok(GuidanceCache::open(&self.folder.join(tap.name()))?)
+    }
+}
+
+const TEACHER: &str = "teacher";
+const MUTE_TEACHER: &str = "teacher-without-language";
 
 fn pace(train: &TrainConfig) -> Pace {
     Pace { steps: train.steps, checkpoint_every: train.checkpoint_every, log_every: train.log_every }
@@ -196,33 +218,98 @@ pub fn train_to(
     Ok(folder.join(file))
 }
 
+/// The steps of many trainings on one bar.
+struct OneBar<'a>(&'a dyn Progress);
+
+impl Progress for OneBar<'_> {
+    fn start(&self, _: &str, _: u64) {}
+    fn advance(&self, n: u64) {
+        self.0.advance(n);
+    }
+    fn note(&self, text: &str) {
+        self.0.note(text);
+    }
+    fn finish(&self) {}
+}
+
+/// Something to train, and how many steps that takes.
+type Job<'a> = (u64, Box<dyn Fn(&dyn Progress) -> Result<(), DistillError> + Send + Sync + 'a>);
+
 impl Proof<'_> {
-    fn teacher(&self, name: &str, run: &TeacherRun, vision: bool) -> Result<Guided, DistillError> {
-        let folder = self.folder.join(name);
-        let path = folder.join(TEACHER_FILE);
-        let mut task = TeacherTask::new(self.set, run.clone(), Device::Cpu)?;
-        train_to(&mut task, &run.train, &folder, TEACHER_FILE, self.progress)?;
-        let (teacher, _, hash) = Teacher::load(&path, Device::Cpu)?;
-        let mut taps = vec![Tap::PlanningToken, Tap::Trajectories];
-        if vision {
-            taps.push(Tap::VisionTokens);
+    /// Do jobs side by side; the first error ends all that have not begun.
+    fn side_by_side(&self, stage: &str, jobs: &[Job<'_>]) -> Result<(), DistillError> {
+        if jobs.is_empty() {
+            return Ok(());
         }
-        let mut caches = self.harvest(&teacher, &hash, &taps, &folder.join("guidance"))?.into_iter();
-        let mut next = || caches.next().ok_or_else(|| DistillError::config("a tap gave no cache"));
-        let (tokens, trajectories) = (next()?, next()?);
-        let vision = if vision { Some(next()?) } else { None };
-        Ok(Guided { teacher, hash, tokens, trajectories, vision })
+        self.progress.start(stage, jobs.iter().map(|(steps, _)| steps).sum());
+        let bar = OneBar(self.progress);
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let work = || {
+            apprentice_nn::set_threads(1);
+            while let Some((_, job)) = jobs.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                if let Err(e) = job(&bar) {
+                    next.store(jobs.len(), std::sync::atomic::Ordering::Relaxed);
+                    return Err(e);
+                }
+            }
+            Ok(())
+        };
+        let outcome = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..self.workers.min(jobs.len())).map(|_| scope.spawn(work)).collect();
+            let join =
+                |t: std::thread::ScopedJoinHandle<'_, _>| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
+            // All are waited for; the first error in order counts.
+            threads.into_iter().map(join).collect::<Vec<_>>().into_iter().collect()
+        });
+        self.progress.finish();
+        outcome
+    }
+
+    fn teacher_run(&self, name: &str) -> TeacherRun {
+        let mut run = self.config.teacher.clone();
+        if name == MUTE_TEACHER {
+            run.recipe = name.into();
+            run.weights.answers = 0.0;
+        }
+        run
+    }
+
+    fn train_teacher(&self, name: &str, progress: &dyn Progress) -> Result<(), DistillError> {
+        let run = self.teacher_run(name);
+        let mut task = TeacherTask::new(self.set, run.clone(), Device::Cpu)?;
+        train_to(&mut task, &run.train, &self.folder.join(name), TEACHER_FILE, progress).map(|_| ())
+    }
+
+    /// What the guided arms will look at: guidance is harvested for these samples and no others.
+    fn looked_at(&self, arms: &[Arm]) -> Result<Vec<SampleId>, DistillError> {
+        let mut ids = std::collections::BTreeSet::new();
+        for &arm in arms.iter().filter(|arm| arm.is_guided()) {
+            for &seed in &self.config.seeds {
+                let (rig, train) = match arm.shares_vision() {
+                    true => (self.config.teacher.model.vision.preprocessing().rig, self.shared_run(arm, seed).train),
+                    false => {
+                        let run = self.student_run(arm, seed);
+                        (run.model.preprocessing().rig, run.train)
+                    }
+                };
+                let source = Source::new(self.set, Part::Driving, rig, &train)?;
+                ids.extend((0..train.steps).flat_map(|step| source.ids(step).0));
+            }
+        }
+        Ok(ids.into_iter().collect())
     }
 
     fn harvest(
         &self,
         guide: &dyn Guide,
         hash: &str,
+        ids: &[SampleId],
         taps: &[Tap],
         folder: &Path,
-    ) -> Result<Vec<GuidanceCache>, DistillError> {
-        let harvest = Harvest { guide, teacher_hash: hash, set: self.set, ids: &self.ids, taps };
-        Ok(harvest.run(folder, self.progress)?)
+    ) -> Result<(), DistillError> {
+        let harvest = Harvest { guide, teacher_hash: hash, set: self.set, ids, taps };
+        harvest.run(folder, self.progress)?;
+        Ok(())
     }
 
     fn run_folder(&self, arm: Arm, seed: u64) -> PathBuf {
@@ -234,10 +321,20 @@ impl Proof<'_> {
         run.recipe = arm.name().into();
         run.train.seed = seed;
         run.cell = arm.cell();
+        let stem_steps = self.config.stem.as_ref().map_or(0, |stem| stem.steps);
         match arm {
-            Arm::NoImage => run.model.inputs = InputMode::EgoOnly,
-            Arm::ObservableCeiling => run.model.inputs = InputMode::VisibleLabels,
-            Arm::BaseTwice => run.train.steps *= 2,
+            Arm::NoImage | Arm::ObservableCeiling => {
+                run.model.inputs = match arm {
+                    Arm::NoImage => InputMode::EgoOnly,
+                    _ => InputMode::VisibleLabels,
+                };
+                // Nothing to start from: all steps at once, as the stem is trained.
+                if let Some(stem) = &self.config.stem {
+                    run.train = TrainConfig { steps: stem_steps + run.train.steps, seed, ..stem.clone() };
+                }
+            }
+            // Twice the steps in all.
+            Arm::BaseTwice => run.train.steps = stem_steps + 2 * run.train.steps,
             Arm::UpperBound => run.labels = Part::Corpus,
             Arm::PseudoLabels => run.pseudo_labels = true,
             Arm::OwnGtOnly | Arm::OwnMimicOnly | Arm::OwnBoth | Arm::ShuffledGuidance | Arm::TeacherWithoutLanguage => {
@@ -248,65 +345,119 @@ impl Proof<'_> {
         run
     }
 
+    fn shared_run(&self, arm: Arm, seed: u64) -> SharedRun {
+        let mut run = self.config.shared.clone();
+        run.recipe = arm.name().into();
+        run.cell = arm.cell();
+        run.train.seed = seed;
+        run
+    }
+
+    fn steps(&self, arm: Arm, seed: u64) -> u64 {
+        if arm.shares_vision() {
+            self.shared_run(arm, seed).train.steps
+        } else {
+            self.student_run(arm, seed).train.steps
+        }
+    }
+
+    fn stem_folder(&self, seed: u64) -> PathBuf {
+        self.folder.join("runs/stem").join(format!("seed-{seed}"))
+    }
+
+    fn train_stem(&self, stem: &TrainConfig, seed: u64, progress: &dyn Progress) -> Result<(), DistillError> {
+        let mut run = self.config.student.clone();
+        run.recipe = "stem".into();
+        run.train = TrainConfig { seed, ..stem.clone() };
+        let mut task = StudentTask::new(self.set, run.clone(), Guides::default(), Device::Cpu)?;
+        train_to(&mut task, &run.train, &self.stem_folder(seed), STUDENT_FILE, progress).map(|_| ())
+    }
+
+    fn start(&self, arm: Arm, seed: u64) -> Result<Option<(Student, String)>, DistillError> {
+        if self.config.stem.is_none() || matches!(arm, Arm::NoImage | Arm::ObservableCeiling) {
+            return Ok(None);
+        }
+        let path = self.stem_folder(seed).join(STUDENT_FILE);
+        let (student, _) = Student::load(&path, Device::Cpu)?;
+        Ok(Some((student, short_hash(&path)?)))
+    }
+
     /// The guidance of an arm.
-    fn guides<'b>(&self, arm: Arm, seed: u64, guided: &'b Guided, own: Option<&'b GuidanceCache>) -> Guides<'b> {
-        let cached = |cache: &'b GuidanceCache| Box::new(cache) as Box<dyn GuidanceSource + 'b>;
-        let mut guides =
-            Guides { teacher: Some(&guided.teacher), teacher_hash: Some(guided.hash.clone()), ..Guides::default() };
+    fn guides<'b>(&self, arm: Arm, seed: u64, guided: &'b Guided) -> Result<Guides<'b>, DistillError> {
+        let mut guides = Guides {
+            start: if arm.shares_vision() { None } else { self.start(arm, seed)? },
+            teacher: Some(&guided.teacher),
+            teacher_hash: Some(guided.hash.clone()),
+            ..Guides::default()
+        };
+        let tokens = || guided.cache(Tap::PlanningToken);
         match arm {
             Arm::PseudoLabels => {
-                guides.trajectories = Some(cached(&guided.trajectories));
-                guides.identity = guided.trajectories.hash().into();
+                let cache = guided.cache(Tap::Trajectories)?;
+                guides.identity = cache.hash().into();
+                guides.trajectories = Some(Box::new(cache));
             }
             Arm::SelfDistillation => {
-                guides.tokens = own.map(cached);
-                guides.identity = own.map_or_else(String::new, |c| c.hash().into());
+                let folder = self.run_folder(Arm::Base, seed).join("guidance");
+                let cache = GuidanceCache::open(&folder.join(Tap::PlanningToken.name()))?;
+                guides.identity = cache.hash().into();
+                guides.tokens = Some(Box::new(cache));
             }
             Arm::ShuffledGuidance => {
-                guides.tokens = Some(Box::new(Shuffled::new(&guided.tokens, &self.ids, seed)));
-                guides.identity = format!("{} shuffled by {seed}", guided.tokens.hash());
+                let cache = tokens()?;
+                guides.identity = format!("{} shuffled by {seed}", cache.hash());
+                let ids: Vec<_> = cache.samples().cloned().collect();
+                guides.tokens = Some(Box::new(Shuffled::new(cache, &ids, seed)));
             }
             _ if arm.cell().mimics() => {
-                guides.tokens = Some(cached(&guided.tokens));
-                guides.identity = guided.tokens.hash().into();
+                let cache = tokens()?;
+                guides.identity = cache.hash().into();
+                guides.tokens = Some(Box::new(cache));
             }
             _ => {}
         }
-        guides
+        Ok(guides)
     }
 
-    /// Train an arm with a seed; gives the checkpoint's path.
-    fn train_arm(&self, arm: Arm, seed: u64, guided: Option<&Guided>) -> Result<PathBuf, DistillError> {
+    /// Train an arm with a seed, and judge it.
+    fn run_arm(&self, arm: Arm, seed: u64, progress: &dyn Progress) -> Result<(), DistillError> {
         let folder = self.run_folder(arm, seed);
-        let missing = || DistillError::config(format!("arm {} needs a teacher", arm.name()));
-        if arm.shares_vision() {
-            let guided = guided.ok_or_else(missing)?;
-            let vision = guided.vision.as_ref().ok_or_else(missing)?;
-            let mut run = self.config.shared.clone();
-            run.recipe = arm.name().into();
-            run.cell = arm.cell();
-            run.train.seed = seed;
-            let guides = self.guides(arm, seed, guided, None);
-            let mut task = SharedTask::new(self.set, run.clone(), guides, Box::new(vision))?;
-            return train_to(&mut task, &run.train, &folder, STUDENT_FILE, self.progress);
-        }
-        let run = self.student_run(arm, seed);
-        let own = match arm {
-            Arm::SelfDistillation => {
-                let path = self.train_arm(Arm::Base, seed, None)?;
-                let (base, _) = Student::load(&path, Device::Cpu)?;
-                let hash = apprentice_core::hash::content_hash(&apprentice_store::read_bytes(&path)?);
-                let guidance = self.run_folder(Arm::Base, seed).join("guidance");
-                Some(self.harvest(&base, &hash[..16], &[Tap::PlanningToken], &guidance)?.remove(0))
+        let guided = match arm {
+            _ if !arm.is_guided() => None,
+            Arm::TeacherWithoutLanguage => Some(Guided::open(&self.folder.join(MUTE_TEACHER))?),
+            _ => Some(Guided::open(&self.folder.join(TEACHER))?),
+        };
+        let guides = match &guided {
+            Some(guided) => self.guides(arm, seed, guided)?,
+            None => Guides { start: self.start(arm, seed)?, ..Guides::default() },
+        };
+        let path = match &guided {
+            Some(guided) if arm.shares_vision() => {
+                let run = self.shared_run(arm, seed);
+                let vision = guided.cache(Tap::VisionTokens)?;
+                let mut task = SharedTask::new(self.set, run.clone(), guides, Box::new(vision))?;
+                train_to(&mut task, &run.train, &folder, STUDENT_FILE, progress)?
             }
-            _ => None,
+            _ => {
+                let run = self.student_run(arm, seed);
+                let mut task = StudentTask::new(self.set, run.clone(), guides, Device::Cpu)?;
+                train_to(&mut task, &run.train, &folder, STUDENT_FILE, progress)?
+            }
         };
-        let guides = match guided {
-            Some(guided) if arm != Arm::Base => self.guides(arm, seed, guided, own.as_ref()),
-            _ => Guides::default(),
-        };
-        let mut task = StudentTask::new(self.set, run.clone(), guides, Device::Cpu)?;
-        train_to(&mut task, &run.train, &folder, STUDENT_FILE, self.progress)
+        let (planner, _) = open_planner(&path, Device::Cpu)?;
+        self.judge(arm.name(), Some(seed), planner.as_ref(), &folder, &Silent).map(|_| ())
+    }
+
+    /// The trained arms of a list, every seed, side by side.
+    fn run_arms(&self, stage: &str, arms: &[Arm]) -> Result<(), DistillError> {
+        let mut jobs: Vec<Job<'_>> = vec![];
+        for &seed in &self.config.seeds {
+            for &arm in arms {
+                let job = move |progress: &dyn Progress| self.run_arm(arm, seed, progress);
+                jobs.push((self.steps(arm, seed), Box::new(job)));
+            }
+        }
+        self.side_by_side(stage, &jobs)
     }
 
     /// Judge a planner, unless that is done.
@@ -316,6 +467,7 @@ impl Proof<'_> {
         seed: Option<u64>,
         planner: &dyn BatchPlanner,
         folder: &Path,
+        progress: &dyn Progress,
     ) -> Result<Vec<PlanningResult>, DistillError> {
         let c = self.config;
         let protocols: Vec<&str> = c.protocols.iter().map(String::as_str).collect();
@@ -326,7 +478,7 @@ impl Proof<'_> {
             return paths.iter().map(|p| Ok(read_json(p)?)).collect();
         }
         let on = Judging { set: self.set, part: c.part, samples: (count > 0).then_some(count), protocols: &protocols };
-        let results = open_loop(name, planner, seed, &on, self.progress)?;
+        let results = open_loop(name, planner, seed, &on, progress)?;
         for (path, result) in paths.iter().zip(&results) {
             write_json(path, result)?;
         }
@@ -334,7 +486,12 @@ impl Proof<'_> {
     }
 }
 
-/// Run the proof, or what is missing of it, and write its tables into `folder`.
+fn short_hash(path: &Path) -> Result<String, DistillError> {
+    Ok(apprentice_core::hash::content_hash(&apprentice_store::read_bytes(path)?)[..16].to_string())
+}
+
+/// Run the proof, or what is missing of it, and write its tables into `folder`. So many trainings run side by side as there
+/// are `workers`, on one thread each.
 ///
 /// # Errors
 /// When a run cannot be made or judged.
@@ -342,6 +499,7 @@ pub fn prove(
     set: &Arc<WorldSet>,
     config: &ProveConfig,
     folder: &Path,
+    workers: usize,
     progress: &dyn Progress,
 ) -> Result<ProveReport, DistillError> {
     if config.seeds.is_empty() || config.protocols.is_empty() {
@@ -351,48 +509,78 @@ pub fn prove(
     arms.push(Arm::Base);
     arms.sort();
     arms.dedup();
-    let mut ids = ids_of(set, Part::Driving)?;
-    ids.extend(ids_of(set, Part::OpenRoad)?);
-    let proof = Proof { set, config, folder: folder.into(), progress, ids };
+    let proof = Proof { set, config, folder: folder.into(), progress, workers: workers.max(1) };
+    let trained: Vec<Arm> = arms.iter().copied().filter(|arm| arm.trains()).collect();
+    let (guided, alone): (Vec<Arm>, Vec<Arm>) = trained.iter().partition(|arm| arm.is_guided());
 
-    let alone =
-        [Arm::ConstantVelocity, Arm::NoImage, Arm::ObservableCeiling, Arm::Base, Arm::BaseTwice, Arm::UpperBound];
-    let guided = match arms.iter().any(|arm| !alone.contains(arm)) {
-        true => Some(proof.teacher("teacher", &config.teacher, arms.iter().any(|a| a.shares_vision()))?),
-        false => None,
-    };
-    let mute = match arms.contains(&Arm::TeacherWithoutLanguage) {
-        true => {
-            let mut run = config.teacher.clone();
-            run.recipe = "teacher-without-language".into();
-            run.weights.answers = 0.0;
-            Some(proof.teacher("teacher-without-language", &run, false)?)
+    // Teachers and stems wait for nobody, the long ones first.
+    let mut teachers = vec![];
+    if !guided.is_empty() || arms.contains(&Arm::Teacher) {
+        teachers.push(TEACHER);
+    }
+    if guided.contains(&Arm::TeacherWithoutLanguage) {
+        teachers.push(MUTE_TEACHER);
+    }
+    let proof = &proof;
+    let mut jobs: Vec<Job<'_>> = vec![];
+    for &name in &teachers {
+        let job = move |progress: &dyn Progress| proof.train_teacher(name, progress);
+        jobs.push((config.teacher.train.steps, Box::new(job)));
+    }
+    for (stem, &seed) in config.stem.iter().flat_map(|stem| config.seeds.iter().map(move |seed| (stem, seed))) {
+        jobs.push((stem.steps, Box::new(move |progress: &dyn Progress| proof.train_stem(stem, seed, progress))));
+    }
+    proof.side_by_side("train teacher, stems", &jobs)?;
+    proof.run_arms("train without guidance", &alone)?;
+
+    apprentice_nn::set_threads(proof.workers);
+    if !guided.is_empty() {
+        let ids = proof.looked_at(&guided)?;
+        for &name in &teachers {
+            let from = Guided::open(&folder.join(name))?;
+            let mut taps = vec![Tap::PlanningToken];
+            if name == TEACHER {
+                taps.extend(guided.contains(&Arm::PseudoLabels).then_some(Tap::Trajectories));
+                taps.extend(guided.iter().any(|arm| arm.shares_vision()).then_some(Tap::VisionTokens));
+            }
+            proof.harvest(&from.teacher, &from.hash, &ids, &taps, &from.folder)?;
         }
-        false => None,
-    };
+        if guided.contains(&Arm::SelfDistillation) {
+            for &seed in &config.seeds {
+                let path = proof.run_folder(Arm::Base, seed).join(STUDENT_FILE);
+                let (base, _) = Student::load(&path, Device::Cpu)?;
+                let guidance = proof.run_folder(Arm::Base, seed).join("guidance");
+                proof.harvest(&base, &short_hash(&path)?, &ids, &[Tap::PlanningToken], &guidance)?;
+            }
+        }
+    }
+    proof.run_arms("train with guidance", &guided)?;
 
+    apprentice_nn::set_threads(proof.workers);
     let mut rows = vec![];
     for &arm in &arms {
-        let seeds = if arm.trains() { config.seeds.as_slice() } else { &config.seeds[..1] };
-        let mut results = vec![];
-        for &seed in seeds {
-            let (planner, place): (Box<dyn BatchPlanner>, _) = match arm {
-                Arm::ConstantVelocity => (Box::new(ConstantVelocityPlanner), folder.join("runs").join(arm.name())),
-                Arm::Teacher => {
-                    (open_planner(&folder.join("teacher").join(TEACHER_FILE), Device::Cpu)?.0, folder.join("teacher"))
-                }
-                _ => {
-                    let from = if arm == Arm::TeacherWithoutLanguage { mute.as_ref() } else { guided.as_ref() };
-                    let path = proof.train_arm(arm, seed, from)?;
-                    (open_planner(&path, Device::Cpu)?.0, proof.run_folder(arm, seed))
-                }
-            };
-            let seed = arm.trains().then_some(seed);
-            results.push(proof.judge(arm.name(), seed, planner.as_ref(), &place)?);
-        }
+        let results = match arm {
+            Arm::ConstantVelocity => {
+                let place = folder.join("runs").join(arm.name());
+                vec![proof.judge(arm.name(), None, &ConstantVelocityPlanner, &place, progress)?]
+            }
+            Arm::Teacher => {
+                let place = folder.join(TEACHER);
+                let (planner, _) = open_planner(&place.join(TEACHER_FILE), Device::Cpu)?;
+                vec![proof.judge(arm.name(), None, planner.as_ref(), &place, progress)?]
+            }
+            _ => {
+                let judged = |&seed: &u64| {
+                    let place = proof.run_folder(arm, seed);
+                    let (planner, _) = open_planner(&place.join(STUDENT_FILE), Device::Cpu)?;
+                    proof.judge(arm.name(), Some(seed), planner.as_ref(), &place, progress)
+                };
+                config.seeds.iter().map(judged).collect::<Result<_, DistillError>>()?
+            }
+        };
         rows.push(ArmRow::new(arm, results));
     }
-    let quiz: Option<QuizReport> = match guided.is_some() {
+    let quiz: Option<QuizReport> = match !teachers.is_empty() {
         true => read_json(&folder.join("teacher").join(QUIZ_FILE)).ok(),
         false => None,
     };

@@ -80,6 +80,8 @@ impl StudentRun {
 /// What a teacher contributes to a run.
 #[derive(Default)]
 pub struct Guides<'a> {
+    /// Weights to start from (a student of the same shape) and the hash of their file; fresh ones otherwise.
+    pub start: Option<(Student, String)>,
     /// For the planner's start.
     pub teacher: Option<&'a Teacher>,
     /// Hash of its checkpoint.
@@ -122,6 +124,14 @@ impl<'a> StudentTask<'a> {
             return Err(needs("the teacher's trajectories"));
         }
         let student = Student::new(&run.model, run.train.seed, device)?;
+        if let Some((start, _)) = &guides.start {
+            if start.config != run.model {
+                return Err(DistillError::config(
+                    "the student to start from has another network than the one to train",
+                ));
+            }
+            student.vs.copy_subtree("", &start.vs, "")?;
+        }
         if run.planner_from_teacher {
             let teacher = guides.teacher.ok_or_else(|| needs("a teacher whose planner it starts from"))?;
             student.vs.copy_subtree("planner.", &teacher.vs, "planner.")?;
@@ -184,6 +194,7 @@ impl Task for StudentTask<'_> {
             "kind": "student",
             "run": self.run,
             "data": self.set.hash(),
+            "start": self.guides.start.as_ref().map(|(_, hash)| hash),
             "teacher": self.guides.teacher_hash,
             "guidance": self.guides.identity,
             "threads": tch::get_num_threads(),

@@ -91,6 +91,7 @@ impl Scale {
             arms: self.arms.clone(),
             seeds: self.seeds.clone(),
             teacher,
+            stem: None,
             student,
             shared,
             part: Part::Test,
@@ -134,8 +135,8 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
     let set = Arc::new(WorldSet::open(out.join("worlds"))?);
     let proof = out.join("proof");
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    apprentice_nn::set_threads(if threads == 0 { cores } else { threads });
-    let report = prove(&set, &config, &proof, console)?;
+    let workers = if threads == 0 { cores } else { threads };
+    let report = prove(&set, &config, &proof, workers, console)?;
 
     let mut drivers = vec![expert(&set, out, scale.driven_worlds, threads, console)?];
     for arm in table_order(&config.arms) {

@@ -11,7 +11,7 @@ use apprentice_distill::{
     Done, Guides, Pace, STUDENT_FILE, SharedRun, SharedTask, StudentRun, StudentTask, TEACHER_FILE, Task, TeacherRun,
     TeacherTask, TrainConfig, resolve, train,
 };
-use apprentice_planner::StudentConfig;
+use apprentice_planner::{Student, StudentConfig};
 use apprentice_teacher::{GuidanceCache, Harvest, Tap, Teacher, TeacherConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -86,12 +86,17 @@ pub fn planner(arguments: &Train, common: &Common, console: &Console) -> Result<
         return Ok(());
     }
     let pace = pace(&run.train);
-    let mut task = StudentTask::new(&set, run, Guides::default(), device())?;
+    let guides = Guides { start: start(arguments.from.as_deref())?, ..Guides::default() };
+    let mut task = StudentTask::new(&set, run, guides, device())?;
     finish(&mut task, &arguments.out, STUDENT_FILE, pace, console)
 }
 
 /// `train teacher`
 pub fn teacher(arguments: &Train, common: &Common, console: &Console) -> Result<(), BoxedError> {
+    if arguments.from.is_some() {
+        let hint = "start a teacher fresh, or give `--from` to `train planner`";
+        return Err(CliError::new("`train teacher` cannot start from a student", hint).into());
+    }
     let set = worlds(&arguments.data)?;
     let defaults = |preset: Option<&str>| Ok(TeacherRun::new(TeacherConfig::preset(preset.unwrap_or("nano"))?));
     let run = configured(common, "model.preset", defaults)?;
@@ -105,6 +110,13 @@ pub fn teacher(arguments: &Train, common: &Common, console: &Console) -> Result<
 
 fn file_hash(path: &Path) -> Result<String, BoxedError> {
     Ok(content_hash(&apprentice_store::read_bytes(path)?))
+}
+
+/// The student to start from, and the hash of its file.
+fn start(from: Option<&Path>) -> Result<Option<(Student, String)>, BoxedError> {
+    let Some(path) = from else { return Ok(None) };
+    let (student, _) = Student::load(path, device())?;
+    Ok(Some((student, file_hash(path)?)))
 }
 
 /// `harvest`
@@ -161,6 +173,7 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
     };
     let (tokens, trajectories) = (open(Tap::PlanningToken)?, open(Tap::Trajectories)?);
     let guides = Guides {
+        start: start(arguments.from.as_deref())?,
         teacher: Some(&teacher),
         teacher_hash: Some(teacher_hash.clone()),
         identity: format!("{} {}", tokens.hash(), trajectories.hash()),
