@@ -21,6 +21,9 @@ pub struct TrainConfig {
     pub open_road_share: f64,
     /// Optimiser.
     pub optimiser: AdamWConfig,
+    /// Factor on the learning rate of what sees: the encoder up to its tokens. Convolutions learn fast at rates at which what
+    /// makes plans of tokens ends in a corner.
+    pub seeing_rate: f64,
     /// Steps of linear warm-up before the cosine.
     pub warmup_steps: u64,
     /// A checkpoint to resume from every so many steps.
@@ -40,7 +43,8 @@ impl Default for TrainConfig {
             steps: 600,
             batch: 16,
             open_road_share: 0.0,
-            optimiser: AdamWConfig::default(),
+            optimiser: AdamWConfig { clip_norm: 15.0, ..AdamWConfig::default() },
+            seeing_rate: 3.0,
             warmup_steps: 40,
             checkpoint_every: 200,
             log_every: 10,
@@ -57,6 +61,12 @@ impl TrainConfig {
         [self.batch - open, open]
     }
 
+    /// Factor on the learning rate of a parameter, by its key.
+    pub fn rate(&self, key: &str) -> f64 {
+        let sees = key.starts_with("encoder.") && !key.starts_with("encoder.ego.");
+        if sees { self.seeing_rate } else { 1.0 }
+    }
+
     /// Check the values that cannot be run.
     ///
     /// # Errors
@@ -71,6 +81,9 @@ impl TrainConfig {
         }
         if !(self.optimiser.learning_rate > 0.0 && self.optimiser.learning_rate.is_finite()) {
             return fail("train.optimiser.learning_rate must be positive");
+        }
+        if !(self.seeing_rate > 0.0 && self.seeing_rate.is_finite()) {
+            return fail("train.seeing_rate must be positive");
         }
         Ok(())
     }

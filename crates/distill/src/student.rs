@@ -137,7 +137,7 @@ impl<'a> StudentTask<'a> {
             student.vs.copy_subtree("planner.", &teacher.vs, "planner.")?;
         }
         let frozen_planner = run.cell == Cell::MimicOnly;
-        let rate = |key: &str| (!(frozen_planner && key.starts_with("planner."))).then_some(1.0);
+        let rate = |key: &str| (!(frozen_planner && key.starts_with("planner."))).then(|| run.train.rate(key));
         let optimiser = AdamW::new(&student.vs, run.train.optimiser, rate);
         let source = Source::new(set, run.labels, run.model.preprocessing().rig, &run.train)?;
         let schedule = Schedule::cosine(run.train.warmup_steps, run.train.steps);

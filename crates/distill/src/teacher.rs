@@ -90,7 +90,7 @@ impl TeacherTask {
         }
         let tokenizer = TextTokenizer::train(words.iter().map(String::as_str), run.model.vocabulary)?;
         let teacher = Teacher::new(&run.model, tokenizer, run.train.seed, device)?;
-        let optimiser = AdamW::new(&teacher.vs, run.train.optimiser, |_| Some(1.0));
+        let optimiser = AdamW::new(&teacher.vs, run.train.optimiser, |key| Some(run.train.rate(key)));
         let source = Source::new(set, Part::Corpus, run.model.vision.preprocessing().rig, &run.train)?;
         let schedule = Schedule::cosine(run.train.warmup_steps, run.train.steps);
         Ok(Self { set: set.clone(), source, teacher, optimiser, schedule, run })

@@ -25,10 +25,15 @@ pub struct Gaussian {
     pub log_std: Tensor,
 }
 
+/// Both distributions begin this narrow. At a width of one, ORION's, the draws drown s until both have learned to shrink:
+/// thousands of steps at this scale.
+const START_LOG_STD: f64 = -3.0;
+
 impl Gaussian {
     fn from_raw(raw: &Tensor) -> Self {
         let halves = raw.chunk(2, -1);
-        Self { mean: halves[0].shallow_clone(), log_std: halves[1].clamp(-5.0, 5.0) }
+        let log_std = (&halves[1] + START_LOG_STD).clamp(-5.0, 5.0);
+        Self { mean: halves[0].shallow_clone(), log_std }
     }
 
     /// KL(self ‖ other), summed over Z.
