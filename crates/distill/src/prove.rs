@@ -511,7 +511,10 @@ pub fn prove(
     arms.dedup();
     let proof = Proof { set, config, folder: folder.into(), progress, workers: workers.max(1) };
     let trained: Vec<Arm> = arms.iter().copied().filter(|arm| arm.trains()).collect();
-    let (guided, alone): (Vec<Arm>, Vec<Arm>) = trained.iter().partition(|arm| arm.is_guided());
+    let guided: Vec<Arm> = trained.iter().copied().filter(|arm| arm.is_guided()).collect();
+    // The longest run waits for nobody and nobody for it: it fills up the last stage.
+    let (last, first): (Vec<Arm>, Vec<Arm>) =
+        trained.iter().partition(|arm| arm.is_guided() || **arm == Arm::BaseTwice);
 
     // Teachers and stems wait for nobody, the long ones first.
     let mut teachers = vec![];
@@ -531,7 +534,7 @@ pub fn prove(
         jobs.push((stem.steps, Box::new(move |progress: &dyn Progress| proof.train_stem(stem, seed, progress))));
     }
     proof.side_by_side("train teacher, stems", &jobs)?;
-    proof.run_arms("train without guidance", &alone)?;
+    proof.run_arms("train floors, base, bounds", &first)?;
 
     apprentice_nn::set_threads(proof.workers);
     if !guided.is_empty() {
@@ -554,7 +557,7 @@ pub fn prove(
             }
         }
     }
-    proof.run_arms("train with guidance", &guided)?;
+    proof.run_arms("train with guidance", &last)?;
 
     apprentice_nn::set_threads(proof.workers);
     let mut rows = vec![];

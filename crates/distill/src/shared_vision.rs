@@ -283,7 +283,7 @@ impl Task for SharedTask<'_> {
             let noise = noise(&key, &[ids.len() as i64, self.blind.planner.z]).to_device(device);
             let draw = Draw::Posterior { future: &batch.targets.future, noise: &noise };
             let plan = self.student.decode(&latent, &batch.inputs.speed, draw);
-            loss::planning(&plan, &batch.targets, &batch.inputs.command)
+            loss::planning(&plan, &batch.targets, &batch.inputs.command, self.run.planning_terms.start)
         });
         let mimic = match self.guides.tokens.as_ref().filter(|_| self.run.cell.mimics()) {
             Some(source) => {

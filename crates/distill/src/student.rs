@@ -234,7 +234,8 @@ impl Task for StudentTask<'_> {
             let z = self.run.model.planner.z;
             let noise = noise(&[self.run.train.seed, 0x0007_015e, step], &[frames.len() as i64, z]).to_device(device);
             let draw = Draw::Posterior { future: &batch.targets.future, noise: &noise };
-            loss::planning(&self.student.decode(&scene, draw), &batch.targets, &batch.inputs.command)
+            let start = self.run.planning_terms.start;
+            loss::planning(&self.student.decode(&scene, draw), &batch.targets, &batch.inputs.command, start)
         });
         let mimic = match self.guides.tokens.as_ref().filter(|_| self.run.cell.mimics()) {
             Some(source) => {

@@ -43,7 +43,7 @@ fn main() {
         let plan = student.decode(&scene, Draw::Posterior { future: &batch.targets.future, noise: &noise });
         let said = student.heads(&scene);
         marks.push(now_s());
-        let loss = planning(&plan, &batch.targets, &batch.inputs.command).total(&PlanWeights::default())
+        let loss = planning(&plan, &batch.targets, &batch.inputs.command, 1.0).total(&PlanWeights::default())
             + perception(&said, &batch.targets).total(&PerceptionWeights::default());
         marks.push(now_s());
         optimizer.step(&loss, 1.0);

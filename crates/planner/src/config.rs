@@ -166,19 +166,6 @@ impl StudentConfig {
         }
     }
 
-    /// The student inside the `nano` teacher: wider, same eyes.
-    pub fn teacher_nano() -> Self {
-        let mut config = Self::nano();
-        config.preset = "teacher-nano".into();
-        config.backbone.stem = 48;
-        for stage in &mut config.backbone.stages {
-            stage.channels = stage.channels * 3 / 2;
-        }
-        config.bev.width = 64;
-        config.width = 96;
-        config
-    }
-
     /// For one small GPU: 320×128 images, 1 m cells.
     pub fn tiny() -> Self {
         let stage = |channels, blocks| StageConfig { channels, blocks };
@@ -245,12 +232,11 @@ impl StudentConfig {
     pub fn preset(name: &str) -> Result<Self, PlannerError> {
         match name {
             "nano" => Ok(Self::nano()),
-            "teacher-nano" => Ok(Self::teacher_nano()),
             "tiny" => Ok(Self::tiny()),
             "base" => Ok(Self::base()),
             other => Err(PlannerError::Config {
                 field: "preset".into(),
-                reason: format!("`{other}` is none of nano, teacher-nano, tiny, base"),
+                reason: format!("`{other}` is none of nano, tiny, base"),
             }),
         }
     }

@@ -32,7 +32,7 @@ fn train(student: &Student, batch: &Batch, steps: u64) -> (Vec<f64>, Vec<(&'stat
         let scene = student.encode(&batch.inputs, true);
         let noise = noise(&[5, step], &[batch.targets.scenes.len() as i64, student.config.planner.z]);
         let plan = student.decode(&scene, Draw::Posterior { future: &batch.targets.future, noise: &noise });
-        let plan_loss = planning(&plan, &batch.targets, &batch.inputs.command);
+        let plan_loss = planning(&plan, &batch.targets, &batch.inputs.command, 4.0);
         let seen = perception(&student.heads(&scene), &batch.targets);
         let loss = plan_loss.total(&PlanWeights::default()) + seen.total(&PerceptionWeights::default());
         let report = optimizer.step(&loss, schedule.factor(step));
@@ -134,7 +134,7 @@ fn unusable_labels_change_nothing() {
         no_grad(|| {
             let scene = student.encode(&batch.inputs, false);
             let plan = student.decode(&scene, Draw::Mean);
-            let mut values = planning(&plan, &batch.targets, &batch.inputs.command).values();
+            let mut values = planning(&plan, &batch.targets, &batch.inputs.command, 4.0).values();
             values.extend(perception(&student.heads(&scene), &batch.targets).values());
             values
         })
@@ -203,7 +203,7 @@ fn impossible_configurations_are_refused_by_name() {
         let error = Student::new(&config, 0, Device::Cpu).unwrap_err().to_string();
         assert!(error.contains(field), "{error}");
     }
-    for name in ["nano", "teacher-nano", "tiny", "base"] {
+    for name in ["nano", "tiny", "base"] {
         StudentConfig::preset(name).unwrap().check().unwrap();
     }
     assert!(StudentConfig::preset("huge").is_err());

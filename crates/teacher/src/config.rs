@@ -43,7 +43,7 @@ impl TeacherConfig {
     pub fn nano() -> Self {
         Self {
             preset: "nano".into(),
-            vision: StudentConfig::teacher_nano(),
+            vision: StudentConfig::nano(),
             tokens: VisionTokensConfig { bev_grid: [4, 6], front_grid: [2, 10], agents: 16 },
             lm: LlamaConfig { num_hidden_layers: 3, ..LlamaConfig::nano(0) },
             vocabulary: 768,

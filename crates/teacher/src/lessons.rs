@@ -66,7 +66,7 @@ pub fn teacher_loss(
     let perception = loss::perception(&teacher.encoder.heads(&scene), &batch.targets);
     let thought = teacher.think(&scene, &vision_tokens, text);
     let plan = teacher.decode(&scene, &thought, Draw::Posterior { future: &batch.targets.future, noise });
-    let planning = loss::planning(&plan, &batch.targets, &batch.inputs.command);
+    let planning = loss::planning(&plan, &batch.targets, &batch.inputs.command, weights.planning_terms.start);
     let mut terms = perception.values();
     terms.extend(planning.values());
     let mut total = perception.total(&weights.perception_terms) * weights.perception
