@@ -89,6 +89,7 @@ fn bench() -> std::sync::MutexGuard<'static, Bench> {
 impl Bench {
     fn guides(&self) -> Guides<'_> {
         Guides {
+            start: None,
             teacher: Some(&self.teacher),
             teacher_hash: Some(self.hash.clone()),
             tokens: Some(Box::new(&self.caches[0])),
