@@ -116,6 +116,20 @@ pub struct Train {
     /// A student of the same network whose weights it starts from (`train planner` alone)
     #[arg(long)]
     pub from: Option<PathBuf>,
+    /// Which processor learns
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub device: DeviceName,
+}
+
+/// Which processor learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    /// The GPU where it can be used, else the CPU
+    Auto,
+    /// The CPU
+    Cpu,
+    /// The first NVIDIA GPU, or an error
+    Cuda,
 }
 
 /// `harvest`
@@ -130,6 +144,9 @@ pub struct Harvest {
     /// Folder of the guidance cache
     #[arg(long)]
     pub out: PathBuf,
+    /// Which processor learns
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub device: DeviceName,
 }
 
 /// `distill`
@@ -162,6 +179,9 @@ pub struct Distill {
     /// A student of the same network whose weights it starts from (variant own-encoder)
     #[arg(long)]
     pub from: Option<PathBuf>,
+    /// Which processor learns
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub device: DeviceName,
 }
 
 /// Variants of Orion-Lite.
@@ -312,6 +332,9 @@ pub struct Bench {
     /// Folder with the CARLA towns, for the camera path through Town10HD
     #[arg(long)]
     pub maps: Option<PathBuf>,
+    /// Python whose PyTorch is the peer of student and onnx
+    #[arg(long, default_value = "python3")]
+    pub python: String,
 }
 
 /// `prove`
@@ -323,4 +346,7 @@ pub struct Prove {
     /// Run folder; a run that was stopped goes on where it was
     #[arg(long, default_value = "runs/demo")]
     pub out: PathBuf,
+    /// Which processor learns
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub device: DeviceName,
 }

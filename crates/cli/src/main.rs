@@ -7,8 +7,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = Console::new(arguments.common.json, arguments.common.quiet);
-    let result =
-        if commands::needs_libtorch(&arguments.verb) { hand_over() } else { commands::run(&arguments, &console) };
+    let result = commands::check_settings(&arguments).and_then(|()| match commands::needs_libtorch(&arguments.verb) {
+        true => hand_over(),
+        false => commands::run(&arguments, &console),
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => console::fail(&error),

@@ -98,6 +98,13 @@ pub enum ContractError {
     },
 }
 
+impl ContractError {
+    /// The model configuration inside a contract cannot be built, for this reason.
+    pub fn unsound_model(reason: impl std::fmt::Display) -> Self {
+        Self::Mismatch { field: "model", expected: "a model that can be built".into(), found: reason.to_string() }
+    }
+}
+
 impl Hint for ContractError {
     fn hint(&self) -> Option<String> {
         Some(match self {

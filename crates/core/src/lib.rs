@@ -16,9 +16,11 @@ pub mod error;
 pub mod geometry;
 pub mod guidance;
 pub mod hash;
+pub mod infractions;
 pub mod progress;
 pub mod rng;
 pub mod sample;
+pub mod seal;
 pub mod trajectory;
 
 pub use camera::{Camera, Image, Rig};

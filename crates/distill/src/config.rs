@@ -133,7 +133,10 @@ pub fn resolve<T: Serialize + DeserializeOwned>(
     let mut over = Table::new();
     if let Some(path) = file {
         let text = apprentice_store::read_text(path)?;
-        let wrong = |e: toml::de::Error| DistillError::Config { file: Some(path.into()), problem: e.message().into() };
+        let wrong = |e: toml::de::Error| {
+            let line = 1 + text[..e.span().map_or(0, |s| s.start.min(text.len()))].matches('\n').count();
+            DistillError::Config { file: Some(path.into()), problem: format!("line {line}: {}", e.message()) }
+        };
         over = text.parse::<Table>().map_err(wrong)?;
     }
     for text in settings {

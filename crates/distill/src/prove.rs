@@ -174,6 +174,7 @@ struct Proof<'a> {
     set: &'a Arc<WorldSet>,
     config: &'a ProveConfig,
     folder: PathBuf,
+    device: Device,
     progress: &'a dyn Progress,
     workers: usize,
 }
@@ -186,8 +187,8 @@ struct Guided {
 }
 
 impl Guided {
-    fn open(folder: &Path) -> Result<Self, DistillError> {
-        let (teacher, _, hash) = Teacher::load(&folder.join(TEACHER_FILE), Device::Cpu)?;
+    fn open(folder: &Path, device: Device) -> Result<Self, DistillError> {
+        let (teacher, _, hash) = Teacher::load(&folder.join(TEACHER_FILE), device)?;
         Ok(Self { teacher, hash, folder: folder.join("guidance") })
     }
 
@@ -276,7 +277,7 @@ impl Proof<'_> {
 
     fn train_teacher(&self, name: &str, progress: &dyn Progress) -> Result<(), DistillError> {
         let run = self.teacher_run(name);
-        let mut task = TeacherTask::new(self.set, run.clone(), Device::Cpu)?;
+        let mut task = TeacherTask::new(self.set, run.clone(), self.device)?;
         train_to(&mut task, &run.train, &self.folder.join(name), TEACHER_FILE, progress).map(|_| ())
     }
 
@@ -369,7 +370,7 @@ impl Proof<'_> {
         let mut run = self.config.student.clone();
         run.recipe = "stem".into();
         run.train = TrainConfig { seed, ..stem.clone() };
-        let mut task = StudentTask::new(self.set, run.clone(), Guides::default(), Device::Cpu)?;
+        let mut task = StudentTask::new(self.set, run.clone(), Guides::default(), self.device)?;
         train_to(&mut task, &run.train, &self.stem_folder(seed), STUDENT_FILE, progress).map(|_| ())
     }
 
@@ -378,7 +379,7 @@ impl Proof<'_> {
             return Ok(None);
         }
         let path = self.stem_folder(seed).join(STUDENT_FILE);
-        let (student, _) = Student::load(&path, Device::Cpu)?;
+        let (student, _) = Student::load(&path, self.device)?;
         Ok(Some((student, short_hash(&path)?)))
     }
 
@@ -424,8 +425,8 @@ impl Proof<'_> {
         let folder = self.run_folder(arm, seed);
         let guided = match arm {
             _ if !arm.is_guided() => None,
-            Arm::TeacherWithoutLanguage => Some(Guided::open(&self.folder.join(MUTE_TEACHER))?),
-            _ => Some(Guided::open(&self.folder.join(TEACHER))?),
+            Arm::TeacherWithoutLanguage => Some(Guided::open(&self.folder.join(MUTE_TEACHER), self.device)?),
+            _ => Some(Guided::open(&self.folder.join(TEACHER), self.device)?),
         };
         let guides = match &guided {
             Some(guided) => self.guides(arm, seed, guided)?,
@@ -440,11 +441,11 @@ impl Proof<'_> {
             }
             _ => {
                 let run = self.student_run(arm, seed);
-                let mut task = StudentTask::new(self.set, run.clone(), guides, Device::Cpu)?;
+                let mut task = StudentTask::new(self.set, run.clone(), guides, self.device)?;
                 train_to(&mut task, &run.train, &folder, STUDENT_FILE, progress)?
             }
         };
-        let (planner, _) = open_planner(&path, Device::Cpu)?;
+        let (planner, _) = open_planner(&path, self.device)?;
         self.judge(arm.name(), Some(seed), planner.as_ref(), &folder, &Silent).map(|_| ())
     }
 
@@ -500,6 +501,7 @@ pub fn prove(
     config: &ProveConfig,
     folder: &Path,
     workers: usize,
+    device: Device,
     progress: &dyn Progress,
 ) -> Result<ProveReport, DistillError> {
     if config.seeds.is_empty() || config.protocols.is_empty() {
@@ -509,7 +511,7 @@ pub fn prove(
     arms.push(Arm::Base);
     arms.sort();
     arms.dedup();
-    let proof = Proof { set, config, folder: folder.into(), progress, workers: workers.max(1) };
+    let proof = Proof { set, config, folder: folder.into(), device, progress, workers: workers.max(1) };
     let trained: Vec<Arm> = arms.iter().copied().filter(|arm| arm.trains()).collect();
     let guided: Vec<Arm> = trained.iter().copied().filter(|arm| arm.is_guided()).collect();
     // The longest run waits for nobody and nobody for it: it fills up the last stage.
@@ -540,7 +542,7 @@ pub fn prove(
     if !guided.is_empty() {
         let ids = proof.looked_at(&guided)?;
         for &name in &teachers {
-            let from = Guided::open(&folder.join(name))?;
+            let from = Guided::open(&folder.join(name), device)?;
             let mut taps = vec![Tap::PlanningToken];
             if name == TEACHER {
                 taps.extend(guided.contains(&Arm::PseudoLabels).then_some(Tap::Trajectories));
@@ -551,7 +553,7 @@ pub fn prove(
         if guided.contains(&Arm::SelfDistillation) {
             for &seed in &config.seeds {
                 let path = proof.run_folder(Arm::Base, seed).join(STUDENT_FILE);
-                let (base, _) = Student::load(&path, Device::Cpu)?;
+                let (base, _) = Student::load(&path, device)?;
                 let guidance = proof.run_folder(Arm::Base, seed).join("guidance");
                 proof.harvest(&base, &short_hash(&path)?, &ids, &[Tap::PlanningToken], &guidance)?;
             }
@@ -569,13 +571,13 @@ pub fn prove(
             }
             Arm::Teacher => {
                 let place = folder.join(TEACHER);
-                let (planner, _) = open_planner(&place.join(TEACHER_FILE), Device::Cpu)?;
+                let (planner, _) = open_planner(&place.join(TEACHER_FILE), device)?;
                 vec![proof.judge(arm.name(), None, planner.as_ref(), &place, progress)?]
             }
             _ => {
                 let judged = |&seed: &u64| {
                     let place = proof.run_folder(arm, seed);
-                    let (planner, _) = open_planner(&place.join(STUDENT_FILE), Device::Cpu)?;
+                    let (planner, _) = open_planner(&place.join(STUDENT_FILE), device)?;
                     proof.judge(arm.name(), Some(seed), planner.as_ref(), &place, progress)
                 };
                 config.seeds.iter().map(judged).collect::<Result<_, DistillError>>()?

@@ -6,13 +6,14 @@
 
 use crate::DistillError;
 use apprentice_core::Progress;
-use apprentice_nn::{StepReport, TensorFile, read_tensors, write_tensors};
-use apprentice_store::{RunLock, read_json, read_text, write_atomic, write_json};
+use apprentice_nn::checkpoint::tensor_bytes;
+use apprentice_nn::{StepReport, TensorFile, read_tensors};
+use apprentice_store::{RunLock, read_json, read_text, sweep, write_atomic, write_json};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// What a step gives: what the optimiser saw, and the terms of the loss by name.
 pub type Stepped = (StepReport, Vec<(&'static str, f64)>);
@@ -88,6 +89,14 @@ const RUN_VERSION: u32 = 1;
 const MAX_BAD_STEPS: u64 = 20;
 const RESUME_FILE: &str = "resume.safetensors";
 
+/// What computes, as far as it decides the bits: the threads of the CPU, or the GPU.
+pub fn processor(device: Device) -> serde_json::Value {
+    match device {
+        Device::Cpu => tch::get_num_threads().into(),
+        other => format!("{other:?}").into(),
+    }
+}
+
 fn first_difference(path: &str, a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
     use serde_json::Value::Object;
     match (a, b) {
@@ -156,6 +165,7 @@ fn line(metrics: &Metrics) -> String {
 /// When the folder belongs to another run, data or files fail, or training diverges.
 pub fn train(task: &mut dyn Task, folder: &Path, pace: Pace, progress: &dyn Progress) -> Result<Done, DistillError> {
     let _lock = RunLock::acquire(folder)?;
+    sweep(folder)?;
     let identity = task.identity();
     if let Some(done) = finished(folder, &identity)? {
         return Ok(done);
@@ -198,7 +208,7 @@ pub fn train(task: &mut dyn Task, folder: &Path, pace: Pace, progress: &dyn Prog
                 ("seconds".to_string(), (seconds_before + begun.elapsed().as_secs_f64()).to_string()),
                 ("metrics".to_string(), log.clone()),
             ]);
-            write_tensors(&resume_path, &task.state(), &metadata)?;
+            write_atomic(&resume_path, &tensor_bytes(&task.state(), &metadata))?;
             write_atomic(&folder.join("metrics.jsonl"), log.as_bytes())?;
         }
     }

@@ -255,7 +255,7 @@ impl Task for SharedTask<'_> {
             "data": self.set.hash(),
             "teacher": self.guides.teacher_hash,
             "guidance": self.guides.identity,
-            "threads": tch::get_num_threads(),
+            "threads": crate::run::processor(self.student.vs.device()),
         })
     }
 

@@ -197,7 +197,7 @@ impl Task for StudentTask<'_> {
             "start": self.guides.start.as_ref().map(|(_, hash)| hash),
             "teacher": self.guides.teacher_hash,
             "guidance": self.guides.identity,
-            "threads": tch::get_num_threads(),
+            "threads": crate::run::processor(self.student.vs.device()),
         })
     }
 

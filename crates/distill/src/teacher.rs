@@ -112,7 +112,7 @@ impl Task for TeacherTask {
             "kind": "teacher",
             "run": self.run,
             "data": self.set.hash(),
-            "threads": tch::get_num_threads(),
+            "threads": crate::run::processor(self.teacher.vs.device()),
         })
     }
 

@@ -235,13 +235,13 @@ fn a_proof_fills_its_table_and_is_found_again() {
         protocols: vec!["valid-starts".into(), "vad-grid".into()],
         primary_endpoint: "own-both against base, l2_mean, rare tier".into(),
     };
-    let report = prove(&bench.set, &config, folder.path(), 2, &Silent).unwrap();
+    let report = prove(&bench.set, &config, folder.path(), 2, Device::Cpu, &Silent).unwrap();
     assert_eq!(report.arms.len(), Arm::ALL.len());
     assert!(report.gates.len() >= 2, "{:?}", report.gates);
     let base = report.arms.iter().find(|a| a.arm == Arm::Base).unwrap();
     assert_eq!((base.seeds, base.l2_by_seed.len()), (2, 2));
     let text = std::fs::read(folder.path().join("prove.md")).unwrap();
-    let again = prove(&bench.set, &config, folder.path(), 2, &Silent).unwrap();
+    let again = prove(&bench.set, &config, folder.path(), 2, Device::Cpu, &Silent).unwrap();
     assert_eq!(report, again);
     assert_eq!(text, std::fs::read(folder.path().join("prove.md")).unwrap());
 }

@@ -20,4 +20,4 @@ mod run;
 pub use config::{DriveConfig, Job, LoopConfig, MakePilot, Pilot, ReplayConfig};
 pub use error::DriveError;
 pub use report::{DriveReport, Entry, SCHEMA};
-pub use run::{OnReplay, Planned, REPORT_FILE, RESULTS_FILE, RunOptions, drive_all, plan, run};
+pub use run::{OnReplay, Planned, REPLAY_FOLDER, REPORT_FILE, RESULTS_FILE, RunOptions, drive_all, plan, run};

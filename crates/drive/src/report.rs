@@ -1,6 +1,6 @@
 //! What a run reports: per route what happened, over all the scores of what was driven.
 
-use apprentice_eval::bench2drive::{Infractions, Meta, Record, Scores};
+use apprentice_eval::bench2drive::{Meta, Record};
 use apprentice_sim::criteria;
 use serde::{Deserialize, Serialize};
 
@@ -130,25 +130,6 @@ impl DriveReport {
     }
 }
 
-/// The judge's lists in the result file's type.
-fn infractions(found: &criteria::Infractions) -> Infractions {
-    let found = found.clone();
-    Infractions {
-        collisions_layout: found.collisions_layout,
-        collisions_pedestrian: found.collisions_pedestrian,
-        collisions_vehicle: found.collisions_vehicle,
-        red_light: found.red_light,
-        stop_infraction: found.stop_infraction,
-        outside_route_lanes: found.outside_route_lanes,
-        min_speed_infractions: found.min_speed_infractions,
-        yield_emergency_vehicle_infractions: found.yield_emergency_vehicle_infractions,
-        scenario_timeouts: found.scenario_timeouts,
-        route_dev: found.route_dev,
-        vehicle_blocked: found.vehicle_blocked,
-        route_timeout: found.route_timeout,
-    }
-}
-
 /// The record of an episode.
 pub(crate) fn record(
     job: &crate::Job,
@@ -159,7 +140,6 @@ pub(crate) fn record(
 ) -> Record {
     let round = |x: f64| (x * 1e3).round() / 1e3;
     let route_id = format!("RouteScenario_{}_rep0", job.id);
-    let scores = criteria.scores();
     Record {
         index: Some(index as u32),
         save_name: format!("{route_id}_{}_{}", job.town, job.scenario),
@@ -168,13 +148,9 @@ pub(crate) fn record(
         weather_id: String::new(),
         town_name: job.town.clone(),
         status: status.into(),
-        num_infractions: criteria.infractions().count(),
-        infractions: infractions(criteria.infractions()),
-        scores: Scores {
-            score_route: scores.score_route,
-            score_penalty: scores.score_penalty,
-            score_composed: scores.score_composed,
-        },
+        num_infractions: criteria.infractions().total(),
+        infractions: criteria.infractions().clone(),
+        scores: criteria.scores(),
         meta: Meta {
             route_length: round(job.route.length_m),
             duration_game: round(criteria.duration_s()),

@@ -11,7 +11,7 @@ use apprentice_render::TownScene;
 use apprentice_road::RoadNetwork;
 use apprentice_sim::routes::{RouteSpec, parse_routes};
 use apprentice_sim::scenario;
-use apprentice_store::{Journal, RunLock, write_json};
+use apprentice_store::{Journal, RunLock, StoreError, sweep, write_json};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,13 @@ pub type OnReplay<'a> = dyn Fn(Replay) -> Result<(), BoxedError> + Sync + 'a;
 pub const REPORT_FILE: &str = "report.json";
 /// Name of the result file in Bench2Drive's merged layout.
 pub const RESULTS_FILE: &str = "results.json";
+/// Folder of the replays in the output folder.
+pub const REPLAY_FOLDER: &str = "replay";
+/// Folder of the result files, one per route, in the output folder.
+const ROUTES_FOLDER: &str = "routes";
+/// Finished episodes of a run that is under way, and of one that is done.
 const JOURNAL_FILE: &str = "journal";
+const DONE_FILE: &str = "journal.done";
 
 /// A route that is driven, or one that is not.
 #[derive(Clone)]
@@ -176,7 +182,7 @@ impl Scenes {
 /// Drive a list of jobs: in parallel, with results in the list's order.
 ///
 /// With an output folder, every finished episode is journalled: the same call after a kill drives only the rest, and
-/// ends with the same files.
+/// ends with the same files; after the end it drives nothing.
 ///
 /// # Errors
 /// As [`run`].
@@ -203,7 +209,10 @@ pub fn drive_all(
     let _lock = match &options.out {
         Some(out) => {
             let lock = RunLock::acquire(out)?;
-            let (open, records) = Journal::open(&out.join(JOURNAL_FILE), &identity(&planned, options, &driver))?;
+            for folder in [out.clone(), out.join(REPLAY_FOLDER), out.join(ROUTES_FOLDER)] {
+                sweep(&folder)?;
+            }
+            let (open, records) = open_journal(out, &identity(&planned, options, &driver))?;
             for bytes in records {
                 if let Ok((index, entry)) = serde_json::from_slice::<(usize, Entry)>(&bytes)
                     && let Some(place) = entries.get_mut(index)
@@ -273,10 +282,22 @@ pub fn drive_all(
     if let Some(out) = &options.out {
         write_results(out, &report)?;
         drop(journal);
-        let path = out.join(JOURNAL_FILE);
-        std::fs::remove_file(&path).map_err(|source| DriveError::Read { path, source })?;
+        rename(&out.join(JOURNAL_FILE), &out.join(DONE_FILE))?;
     }
     Ok(report)
+}
+
+/// The journal of this run: the one under way, else that of the same run when it is done, else a new one.
+fn open_journal(out: &Path, identity: &str) -> Result<(Journal, Vec<Vec<u8>>), DriveError> {
+    let (path, done) = (out.join(JOURNAL_FILE), out.join(DONE_FILE));
+    if !path.exists() && done.exists() && Journal::open(&done, identity).is_ok() {
+        rename(&done, &path)?;
+    }
+    Ok(Journal::open(&path, identity)?)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), DriveError> {
+    std::fs::rename(from, to).map_err(|e| StoreError::io("rename", from, e).into())
 }
 
 /// Which jobs get a replay.
@@ -319,7 +340,7 @@ fn write_results(out: &Path, report: &DriveReport) -> Result<(), DriveError> {
             "values": [],
             "labels": [],
         });
-        write_json(&out.join("routes").join(format!("{}.json", record.save_name)), &document)?;
+        write_json(&out.join(ROUTES_FOLDER).join(format!("{}.json", record.save_name)), &document)?;
     }
     Ok(())
 }

@@ -158,10 +158,15 @@ fn an_interrupted_run_resumes_and_ends_like_an_undisturbed_one() {
     let resumed = RunOptions { replay, on_replay: Some(&count), ..options(Some(&broken), 1) };
     drive_all(planned(&resumed.run), &resumed, &cruise, &Silent).unwrap();
     assert_eq!(again.load(Ordering::SeqCst), 2, "only the rest is driven");
+    drive_all(planned(&resumed.run), &resumed, &cruise, &Silent).unwrap();
+    assert_eq!(again.load(Ordering::SeqCst), 2, "a finished run drives nothing");
     let read = |folder: &Path| -> DriveReport {
         serde_json::from_slice(&std::fs::read(folder.join(REPORT_FILE)).unwrap()).unwrap()
     };
     assert_eq!(steady(read(&whole)), steady(read(&broken)));
+    // Another run begins anew where one is done.
+    drive_all(planned(&other.run), &other, &cruise, &Silent).unwrap();
+    assert_eq!(read(&broken).seed, 6);
 }
 
 #[test]

@@ -213,7 +213,7 @@ impl PlanningResult {
     /// Parse a result file, checking its schema.
     ///
     /// # Errors
-    /// When it is not a result of this kind and version.
+    /// When it is not a result of this kind and version: names the field.
     pub fn parse(file: &str, text: &str) -> Result<Self, EvalError> {
         let document: serde_json::Value =
             serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
@@ -224,6 +224,41 @@ impl PlanningResult {
                 return Err(EvalError::field(file, "schema", message));
             }
         }
-        serde_json::from_value(document).map_err(|e| EvalError::field(file, "planning result", e.to_string()))
+        let mut fields = Fields { file, document };
+        Ok(Self {
+            schema: fields.take("schema")?,
+            protocol: fields.take("protocol")?,
+            subject: Subject {
+                driver: fields.take("driver")?,
+                data: fields.take("data")?,
+                data_hash: fields.take("data_hash")?,
+                seed: fields.take("seed")?,
+                parameters: fields.take("parameters")?,
+                ms_per_frame: fields.take("ms_per_frame")?,
+            },
+            starts: fields.take("starts")?,
+            left_out: fields.take("left_out")?,
+            l2_at_t: fields.take("l2_at_t")?,
+            l2_avg_to_t: fields.take("l2_avg_to_t")?,
+            collision_at_t: fields.take("collision_at_t")?,
+            collision_avg_to_t: fields.take("collision_avg_to_t")?,
+            all: fields.take("all")?,
+            tiers: fields.take("tiers")?,
+            families: fields.take("families")?,
+            rows: fields.take::<Option<Vec<Judged>>>("rows")?.unwrap_or_default(),
+        })
+    }
+}
+
+/// The fields of a document, taken out one by one so that the one at fault is named.
+struct Fields<'a> {
+    file: &'a str,
+    document: serde_json::Value,
+}
+
+impl Fields<'_> {
+    fn take<T: serde::de::DeserializeOwned>(&mut self, field: &str) -> Result<T, EvalError> {
+        let value = self.document.get_mut(field).map(serde_json::Value::take).unwrap_or_default();
+        serde_json::from_value(value).map_err(|e| EvalError::field(self.file, field, e.to_string()))
     }
 }

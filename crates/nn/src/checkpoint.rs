@@ -1,6 +1,7 @@
 //! Safetensors files: written with a sorted header (equal tensors give equal bytes), read strictly.
 
 use crate::error::NnError;
+use apprentice_core::seal;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -67,7 +68,7 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
     })
 }
 
-/// The bytes of a safetensors file: tensors ordered by key, metadata ordered by field.
+/// The bytes of a safetensors file: its checksum, metadata ordered by field, tensors ordered by key.
 ///
 /// # Panics
 /// If a tensor is of a kind that no model here uses (complex, quantised, boolean).
@@ -75,8 +76,9 @@ pub fn tensor_bytes(tensors: &[(String, Tensor)], metadata: &BTreeMap<String, St
     let mut ordered: Vec<_> = tensors.iter().collect();
     ordered.sort_by(|a, b| a.0.cmp(&b.0));
     let quote = |s: &str| serde_json::Value::from(s).to_string();
-    let fields: Vec<_> = metadata.iter().map(|(k, v)| format!("{}:{}", quote(k), quote(v))).collect();
-    let mut entries = vec![format!("\"__metadata__\":{{{}}}", fields.join(","))];
+    let fields = metadata.iter().filter(|(k, _)| *k != seal::KEY);
+    let fields: String = fields.map(|(k, v)| format!(",{}:{}", quote(k), quote(v))).collect();
+    let mut entries = vec![format!("{}{fields}}}", seal::safetensors_blank())];
     let mut data = vec![];
     for (name, tensor) in ordered {
         let (dtype, width) = dtype_name(tensor.kind()).expect("models hold plain numbers");
@@ -91,13 +93,14 @@ pub fn tensor_bytes(tensors: &[(String, Tensor)], metadata: &BTreeMap<String, St
             data.len()
         ));
     }
-    let mut header = format!("{{{}}}", entries.join(","));
+    let mut header = format!("{}}}", entries.join(","));
     while header.len() % 8 != 0 {
         header.push(' ');
     }
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(header.as_bytes());
     bytes.extend_from_slice(&data);
+    seal::safetensors(&mut bytes);
     bytes
 }
 
@@ -139,6 +142,9 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile, NnError> {
 /// [`NnError::Format`].
 pub fn parse_tensors(path: &Path, bytes: &[u8]) -> Result<TensorFile, NnError> {
     let wrong = |reason: String| NnError::Format { path: path.into(), reason };
+    if seal::safetensors_holds(bytes) == Some(false) {
+        return Err(wrong(format!("the bytes do not match `{}`, their checksum", seal::KEY)));
+    }
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| wrong(e.to_string()))?;
     let file = SafeTensors::deserialize(bytes).map_err(|e| wrong(e.to_string()))?;
     let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();

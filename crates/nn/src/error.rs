@@ -43,7 +43,11 @@ pub enum NnError {
 impl Hint for NnError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { .. } => None,
+            Self::Io { source, .. } => Some(match source.kind() {
+                std::io::ErrorKind::NotFound => "check the path, or train the model first".into(),
+                std::io::ErrorKind::StorageFull => "free some disk space and run the same command again".into(),
+                _ => "check the path and its permissions".into(),
+            }),
             Self::Format { .. } => {
                 Some("the file was cut short or is something else; copy it again, or train again".into())
             }

@@ -112,6 +112,9 @@ impl VarStore {
                 Some(t) if t.size() != v.tensor.size() => {
                     lines.push(format!("  shape       {}: needs {:?}, has {:?}", v.name, v.tensor.size(), t.size()));
                 }
+                Some(t) if t.is_floating_point() != v.tensor.is_floating_point() => {
+                    lines.push(format!("  type        {}: needs {:?}, has {:?}", v.name, v.tensor.kind(), t.kind()));
+                }
                 Some(_) => {}
             }
         }

@@ -13,6 +13,7 @@ use crate::heads::{
 };
 use crate::lift::Lift;
 use crate::vae::{Draw, PlanOutput, VaePlanner};
+use apprentice_core::contract::ContractError;
 use apprentice_core::{Contract, Rig};
 use apprentice_nn::onnx::{Graph, Value};
 use apprentice_nn::{Conv2d, ConvConfig, Init, Linear, Path, VarStore, read_tensors, write_tensors};
@@ -361,7 +362,7 @@ impl Student {
         let wrong = |source| PlannerError::Contract { path: path.into(), source };
         let contract = Contract::parse(file.field(CONTRACT_FIELD)?, "student").map_err(wrong)?;
         let config = read_config(&contract).map_err(wrong)?;
-        let student = Self::new(&config, 0, device)?;
+        let student = Self::new(&config, 0, device).map_err(|e| wrong(ContractError::unsound_model(e)))?;
         student.vs.load(&file)?;
         Ok((student, contract))
     }
@@ -371,8 +372,7 @@ impl Student {
 ///
 /// # Errors
 /// [`apprentice_core::contract::ContractError`] names the field.
-pub fn read_config(contract: &Contract) -> Result<StudentConfig, apprentice_core::contract::ContractError> {
-    use apprentice_core::contract::ContractError;
+pub fn read_config(contract: &Contract) -> Result<StudentConfig, ContractError> {
     let config: StudentConfig = serde_json::from_value(contract.model.clone())?;
     let mine = config.preprocessing();
     if mine != contract.preprocessing {

@@ -73,7 +73,9 @@ impl Hint for RuntimeError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Read { .. } => "check the path and its permissions".into(),
-            Self::Format { .. } | Self::NoContract { .. } => "write the file with `apprentice export`".into(),
+            Self::Format { .. } | Self::NoContract { .. } => {
+                "copy it again, or write it again with `apprentice export`".into()
+            }
             Self::Contract { source, .. } => return source.hint(),
             Self::NoEngine(_) => {
                 "run `cargo xtask setup`, set ORT_DYLIB_PATH to libonnxruntime.so, or use `--engine tract`".into()

@@ -1,7 +1,7 @@
 //! Reading what an exported file promises, without running it.
 
 use crate::RuntimeError;
-use apprentice_core::Contract;
+use apprentice_core::{Contract, seal};
 use prost::Message;
 use std::path::Path;
 
@@ -29,6 +29,9 @@ struct Property {
 pub fn read_contract(path: &Path) -> Result<(Vec<u8>, Contract), RuntimeError> {
     let bytes = std::fs::read(path).map_err(|source| RuntimeError::Read { path: path.into(), source })?;
     let format = |reason: String| RuntimeError::Format { path: path.into(), reason };
+    if seal::onnx_holds(&bytes) == Some(false) {
+        return Err(format(format!("the bytes do not match `{}`, their checksum", seal::KEY)));
+    }
     let model = ModelMetadata::decode(bytes.as_slice()).map_err(|e| format(e.to_string()))?;
     if model.graph.is_none() {
         return Err(format("it holds no graph".into()));

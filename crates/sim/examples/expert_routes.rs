@@ -87,7 +87,7 @@ fn main() {
         let infractions: Vec<String> = world
             .criteria()
             .infractions()
-            .lists()
+            .by_kind()
             .iter()
             .filter(|(name, _)| *name != "min_speed_infractions")
             .flat_map(|(name, list)| list.iter().map(move |t| format!("{name}: {t}")))

@@ -92,7 +92,8 @@ fn route_error(route: &str, field: &str, problem: String) -> SimError {
 fn parse_route(node: Node<'_, '_>) -> Result<RouteSpec, SimError> {
     let id = node.attribute("id").ok_or_else(|| route_error("?", "id", "a <route> has no id".into()))?.to_string();
     let reader = Reader { route: &id };
-    let town = reader.text(node, "town")?.to_string();
+    let town = reader.name(node, "town")?;
+    reader.name(node, "id")?;
     let child = |name: &str| node.children().find(|n| n.has_tag_name(name));
     let waypoints_node = child("waypoints").ok_or_else(|| reader.error("waypoints", "it is missing"))?;
     let waypoints = waypoints_node
@@ -165,6 +166,18 @@ impl Reader<'_> {
         }
     }
 
+    /// A name that files will bear.
+    fn name(&self, node: Node<'_, '_>, name: &str) -> Result<String, SimError> {
+        let text = self.text(node, name)?;
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if !text.chars().all(plain) || text.starts_with('.') || text.len() > 64 {
+            let shown: String = text.chars().take(40).collect();
+            let problem = format!("`{shown}` is no name: letters, digits, `_`, `-` and `.` make one");
+            return Err(self.error(&format!("{}.{name}", node.tag_name().name()), &problem));
+        }
+        Ok(text.to_string())
+    }
+
     fn number(&self, node: Node<'_, '_>, name: &str, within: &str) -> Result<f64, SimError> {
         let text = self.text(node, name)?;
         match text.parse::<f64>() {
@@ -183,8 +196,8 @@ impl Reader<'_> {
     }
 
     fn scenario(&self, node: Node<'_, '_>) -> Result<ScenarioSpec, SimError> {
-        let name = self.text(node, "name")?.to_string();
-        let kind = self.text(node, "type")?.to_string();
+        let name = self.name(node, "name")?;
+        let kind = self.name(node, "type")?;
         let mut trigger = None;
         let mut parameters = BTreeMap::new();
         for child in node.children().filter(Node::is_element) {
@@ -269,6 +282,8 @@ mod tests {
             message(r#"<distance value="40"/>"#, r#"<distance value="NaN"/>"#).contains("Accident_1.distance.value")
         );
         assert!(message(r#"town="Town04""#, "").contains("route.town"));
+        assert!(message(r#"id="7""#, r#"id="../7""#).contains("route.id"));
+        assert!(message("Accident_1", "a/b").contains("scenario.name"));
         assert!(message("trigger_point", "trigger").contains("trigger_point"));
         assert!(message("</routes>", "").contains("XML"));
         assert!(parse_routes("<routes/>").is_err());

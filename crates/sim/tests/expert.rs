@@ -51,7 +51,7 @@ fn drive(net: &Arc<RoadNetwork>, route: &Arc<Route>, seed: u64, mode: ExpertMode
     let wrong = world
         .criteria()
         .infractions()
-        .lists()
+        .by_kind()
         .iter()
         .filter(|(name, _)| *name != "min_speed_infractions")
         .flat_map(|(name, texts)| texts.iter().map(move |t| format!("{name}: {t}")))

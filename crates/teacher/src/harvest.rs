@@ -9,6 +9,7 @@ use apprentice_core::{Command, HORIZON_STEPS, Progress};
 use apprentice_data::{Frame, Loader, LoaderConfig, WorldSet};
 use apprentice_planner::batch::observe;
 use apprentice_planner::{Draw, Inputs, Student, StudentConfig};
+use apprentice_store::{RunLock, sweep};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -217,6 +218,10 @@ impl Harvest<'_> {
     /// # Errors
     /// When a sample cannot be read, a file cannot be written, or the folder holds other guidance.
     pub fn run(&self, folder: &Path, progress: &dyn Progress) -> Result<Vec<GuidanceCache>, TeacherError> {
+        let _lock = RunLock::acquire(folder)?;
+        for tap in self.taps {
+            sweep(&folder.join(tap.name()))?;
+        }
         let open = |&tap: &Tap| CacheWriter::open(&folder.join(tap.name()), self.spec(tap)?, self.ids.to_vec());
         let writers = self.taps.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         progress.start("harvest", self.ids.len() as u64);

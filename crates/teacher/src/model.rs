@@ -336,8 +336,10 @@ impl Teacher {
                 found: contract.preprocessing.hash(),
             }));
         }
-        let tokenizer = TextTokenizer::from_json(file.field(TOKENIZER_FIELD)?)?;
-        let teacher = Self::new(&config, tokenizer, 0, device)?;
+        let damaged = |e: TeacherError| TeacherError::Tokenizer { reason: format!("{}: {e}", path.display()) };
+        let tokenizer = TextTokenizer::from_json(file.field(TOKENIZER_FIELD)?).map_err(damaged)?;
+        let unsound = |e| wrong(apprentice_core::contract::ContractError::unsound_model(e));
+        let teacher = Self::new(&config, tokenizer, 0, device).map_err(unsound)?;
         if teacher.config.lm.vocab_size != config.lm.vocab_size {
             let reason = format!(
                 "{}: the tokenizer has {} entries, the model {}",

@@ -1,5 +1,7 @@
 //! The `apprentice-torch` program: the verbs that need libtorch. `apprentice` starts it with the user's own arguments.
 
+mod bench;
+mod device;
 mod export;
 mod prove;
 mod teach;
@@ -21,7 +23,7 @@ fn main() -> ExitCode {
     if let Some(threads) = arguments.common.threads {
         apprentice_nn::set_threads(threads);
     }
-    match run(&arguments, &console) {
+    match commands::check_settings(&arguments).and_then(|()| run(&arguments, &console)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => console::fail(&error),
     }
@@ -36,6 +38,12 @@ fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
         Verb::Distill(distill) => teach::distill(distill, common, console),
         Verb::Export(export) => export::run(export, console),
         Verb::Prove(prove) => prove::run(prove, common, console),
+        Verb::Bench(what) => {
+            let mut measured = commands::bench::measure(what)?;
+            measured.extend(bench::run(what, common, console)?);
+            commands::bench::answer(&measured, console);
+            Ok(())
+        }
         Verb::Eval(EvalVerb::Planning(eval)) => commands::planning_with(eval, &driver, console),
         Verb::Drive(drive) => commands::drive_with(drive, common, &driver, console),
         _ => commands::run(arguments, console),

@@ -13,7 +13,7 @@ use apprentice_distill::recipes::orion_lite::Cell;
 use apprentice_distill::{
     Arm, ProveConfig, STUDENT_FILE, SharedRun, StudentRun, TEACHER_FILE, TeacherRun, TrainConfig, prove, resolve,
 };
-use apprentice_drive::{LoopConfig, MakePilot, Pilot, ReplayConfig, RunOptions, drive_all};
+use apprentice_drive::{LoopConfig, MakePilot, Pilot, REPLAY_FOLDER, ReplayConfig, RunOptions, drive_all};
 use apprentice_eval::replay::Replay;
 use apprentice_planner::StudentConfig;
 use apprentice_report::run::INDEX_FILE;
@@ -143,7 +143,8 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
     let proof = out.join("proof");
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let workers = if threads == 0 { cores } else { threads };
-    let report = prove(&set, &config, &proof, workers, console)?;
+    let device = crate::device::choose(arguments.device, console)?;
+    let report = prove(&set, &config, &proof, workers, device, console)?;
 
     let mut drivers = vec![expert(&set, out, scale.driven_worlds, threads, console)?];
     for arm in table_order(&config.arms) {
@@ -252,7 +253,7 @@ fn closed_loop(
     console: &Console,
 ) -> Result<(), BoxedError> {
     console.say(&format!("closed loop: {name}"));
-    let replays = folder.join("replay");
+    let replays = folder.join(REPLAY_FOLDER);
     let on_replay = |replay: Replay| -> Result<(), BoxedError> {
         write_replay(&replay, &replays)?;
         Ok(())

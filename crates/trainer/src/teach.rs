@@ -1,5 +1,6 @@
 //! `train planner|teacher`, `harvest`, `distill`.
 
+use crate::device::choose;
 use apprentice_cli::arguments::{CellName, Common, Distill, Harvest as HarvestArguments, Train, VariantName};
 use apprentice_cli::source::Source;
 use apprentice_cli::{CliError, Console};
@@ -18,11 +19,6 @@ use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::Device;
-
-/// The CPU, or the GPU where there is one and the user asks for it.
-pub fn device() -> Device {
-    if std::env::var_os("APPRENTICE_CPU").is_some() { Device::Cpu } else { Device::cuda_if_available() }
-}
 
 /// Worlds, the only source that can be learned from so far.
 pub fn worlds(source: &Source) -> Result<Arc<WorldSet>, BoxedError> {
@@ -79,6 +75,7 @@ fn dry(common: &Common, run: &impl Serialize, console: &Console) -> bool {
 
 /// `train planner`
 pub fn planner(arguments: &Train, common: &Common, console: &Console) -> Result<(), BoxedError> {
+    let device = choose(arguments.device, console)?;
     let set = worlds(&arguments.data)?;
     let defaults = |preset: Option<&str>| Ok(StudentRun::base(StudentConfig::preset(preset.unwrap_or("nano"))?));
     let run = configured(common, "model.preset", defaults)?;
@@ -86,8 +83,8 @@ pub fn planner(arguments: &Train, common: &Common, console: &Console) -> Result<
         return Ok(());
     }
     let pace = pace(&run.train);
-    let guides = Guides { start: start(arguments.from.as_deref())?, ..Guides::default() };
-    let mut task = StudentTask::new(&set, run, guides, device())?;
+    let guides = Guides { start: start(arguments.from.as_deref(), device)?, ..Guides::default() };
+    let mut task = StudentTask::new(&set, run, guides, device)?;
     finish(&mut task, &arguments.out, STUDENT_FILE, pace, console)
 }
 
@@ -97,6 +94,7 @@ pub fn teacher(arguments: &Train, common: &Common, console: &Console) -> Result<
         let hint = "start a teacher fresh, or give `--from` to `train planner`";
         return Err(CliError::new("`train teacher` cannot start from a student", hint).into());
     }
+    let device = choose(arguments.device, console)?;
     let set = worlds(&arguments.data)?;
     let defaults = |preset: Option<&str>| Ok(TeacherRun::new(TeacherConfig::preset(preset.unwrap_or("nano"))?));
     let run = configured(common, "model.preset", defaults)?;
@@ -104,7 +102,7 @@ pub fn teacher(arguments: &Train, common: &Common, console: &Console) -> Result<
         return Ok(());
     }
     let pace = pace(&run.train);
-    let mut task = TeacherTask::new(&set, run, device())?;
+    let mut task = TeacherTask::new(&set, run, device)?;
     finish(&mut task, &arguments.out, TEACHER_FILE, pace, console)
 }
 
@@ -113,16 +111,17 @@ fn file_hash(path: &Path) -> Result<String, BoxedError> {
 }
 
 /// The student to start from, and the hash of its file.
-fn start(from: Option<&Path>) -> Result<Option<(Student, String)>, BoxedError> {
+fn start(from: Option<&Path>, device: Device) -> Result<Option<(Student, String)>, BoxedError> {
     let Some(path) = from else { return Ok(None) };
-    let (student, _) = Student::load(path, device())?;
+    let (student, _) = Student::load(path, device)?;
     Ok(Some((student, file_hash(path)?)))
 }
 
 /// `harvest`
 pub fn harvest(arguments: &HarvestArguments, common: &Common, console: &Console) -> Result<(), BoxedError> {
+    let device = choose(arguments.device, console)?;
     let set = worlds(&arguments.data)?;
-    let (teacher, ..) = Teacher::load(&arguments.teacher, device())?;
+    let (teacher, ..) = Teacher::load(&arguments.teacher, device)?;
     let teacher_hash = file_hash(&arguments.teacher)?;
     let mut ids = set.ids(Part::Driving);
     ids.extend(set.ids(Part::OpenRoad));
@@ -161,8 +160,9 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
             CliError::new(format!("there is no recipe `{}`", arguments.recipe), "recipes are: orion-lite").into()
         );
     }
+    let device = choose(arguments.device, console)?;
     let set = worlds(&arguments.data)?;
-    let (teacher, ..) = Teacher::load(&arguments.teacher, device())?;
+    let (teacher, ..) = Teacher::load(&arguments.teacher, device)?;
     let teacher_hash = file_hash(&arguments.teacher)?;
     let preprocessing = teacher.config.vision.preprocessing().hash();
     let open = |tap: Tap| -> Result<GuidanceCache, BoxedError> {
@@ -173,7 +173,7 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
     };
     let (tokens, trajectories) = (open(Tap::PlanningToken)?, open(Tap::Trajectories)?);
     let guides = Guides {
-        start: start(arguments.from.as_deref())?,
+        start: start(arguments.from.as_deref(), device)?,
         teacher: Some(&teacher),
         teacher_hash: Some(teacher_hash.clone()),
         identity: format!("{} {}", tokens.hash(), trajectories.hash()),
@@ -200,7 +200,7 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
                 return Ok(());
             }
             let pace = pace(&run.train);
-            let mut task = StudentTask::new(&set, run, guides, device())?;
+            let mut task = StudentTask::new(&set, run, guides, device)?;
             finish(&mut task, &arguments.out, STUDENT_FILE, pace, console)
         }
         VariantName::SharedVision => {

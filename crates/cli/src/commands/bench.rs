@@ -10,25 +10,66 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
 
-#[derive(Serialize)]
-struct Measured {
-    what: String,
-    value: f64,
-    unit: &'static str,
-    note: String,
+/// A figure.
+#[derive(Debug, Serialize)]
+pub struct Measured {
+    /// Of what.
+    pub what: String,
+    /// How much, in `unit`.
+    pub value: f64,
+    /// 95 % interval, where the value is an estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_95: Option<[f64; 2]>,
+    /// Unit of the value.
+    pub unit: &'static str,
+    /// How it was measured.
+    pub note: String,
 }
 
-/// Measure what needs no libtorch.
-pub fn run(bench: &Bench, console: &Console) -> Result<(), BoxedError> {
-    let wanted = |what: &str| bench.what.is_empty() || bench.what.iter().any(|w| w == what);
-    for what in &bench.what {
-        if !["world", "render"].contains(&what.as_str()) {
-            return Err(CliError::new(
-                format!("there is nothing to measure called `{what}`"),
-                "measure world, render or student",
-            )
-            .into());
+/// What can be measured, and whether it needs libtorch.
+const SUBJECTS: [(&str, bool); 4] = [("world", false), ("render", false), ("student", true), ("onnx", true)];
+
+/// Whether anything named needs libtorch.
+pub fn needs_libtorch(bench: &Bench) -> bool {
+    SUBJECTS.iter().any(|(name, torch)| *torch && bench.what.iter().any(|what| what == name))
+}
+
+/// Refuse what cannot be measured.
+///
+/// # Errors
+/// Lists what can.
+pub fn check(bench: &Bench) -> Result<(), BoxedError> {
+    match bench.what.iter().find(|what| !SUBJECTS.iter().any(|(name, _)| name == what)) {
+        None => Ok(()),
+        Some(what) => {
+            let names = SUBJECTS.map(|(name, _)| name).join(", ");
+            let problem = format!("there is nothing to measure called `{what}`");
+            Err(CliError::new(problem, format!("measure some of: {names}")).into())
         }
+    }
+}
+
+/// Print the figures.
+pub fn answer(measured: &[Measured], console: &Console) {
+    console.answer(&measured, || {
+        let line = |m: &Measured| {
+            let interval = m.interval_95.map_or_else(String::new, |[low, high]| format!("[{low:.2}, {high:.2}]"));
+            let digits = if m.value < 100.0 { 2 } else { 0 };
+            format!("{:34} {:10.digits$} {interval:14} {:16} {}\n", m.what, m.value, m.unit, m.note)
+        };
+        measured.iter().map(line).collect()
+    });
+}
+
+/// Measure what was named, or everything, of what needs no libtorch.
+///
+/// # Errors
+/// When there is no map to measure on.
+pub fn measure(bench: &Bench) -> Result<Vec<Measured>, BoxedError> {
+    check(bench)?;
+    let wanted = |what: &str| bench.what.is_empty() || bench.what.iter().any(|w| w == what);
+    if !wanted("render") && !wanted("world") {
+        return Ok(vec![]);
     }
     let Some(maps) = &bench.maps else {
         return Err(CliError::new(
@@ -45,10 +86,7 @@ pub fn run(bench: &Bench, console: &Console) -> Result<(), BoxedError> {
     if wanted("world") {
         measured.push(world(&net)?);
     }
-    console.answer(&measured, || {
-        measured.iter().map(|m| format!("{:34} {:10.0} {:16} {}\n", m.what, m.value, m.unit, m.note)).collect()
-    });
-    Ok(())
+    Ok(measured)
 }
 
 fn render(net: &Arc<RoadNetwork>) -> Result<Vec<Measured>, BoxedError> {
@@ -68,6 +106,7 @@ fn render(net: &Arc<RoadNetwork>) -> Result<Vec<Measured>, BoxedError> {
             Measured {
                 what: format!("six cameras at {height}×{width}"),
                 value: speed.frames_per_s,
+                interval_95: None,
                 unit: "rig frames/s",
                 note: format!("one core, {} actor pixels a frame, ids and depth on", speed.actor_pixels.round()),
             }
@@ -104,6 +143,7 @@ fn world(net: &Arc<RoadNetwork>) -> Result<Measured, BoxedError> {
     Ok(Measured {
         what: "world step".into(),
         value: speeds[2],
+        interval_95: None,
         unit: "steps/s",
         note: format!("one core, {actors} actors, no cameras"),
     })

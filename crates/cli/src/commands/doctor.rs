@@ -79,10 +79,19 @@ fn libtorch() -> Finding {
 
 fn cuda() -> Finding {
     let driver = Path::new("/proc/driver/nvidia/version").exists();
+    // libtorch's CUDA half comes with libtorch itself; what it needs comes with `setup --cuda`, cuBLAS among it.
     let library = upwards(".libtorch/torch/lib/libtorch_cuda.so").is_some();
-    match (driver, library) {
-        (true, true) => good("cuda", "driver and library found; `--set device=cuda` uses it"),
-        (true, false) => bad("cuda", "driver found, libtorch has no CUDA library", "run `cargo xtask setup --cuda`"),
+    let wheels = [".libtorch/nvidia/cu13/lib", ".libtorch/nvidia/cublas/lib", ".libtorch/torch/lib"]
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(upwards(folder)?).ok())
+        .any(|files| files.flatten().any(|f| f.file_name().to_string_lossy().starts_with("libcublas.so")));
+    match (driver, library && wheels) {
+        (true, true) => good("cuda", "driver and libraries found; commands that learn use it, unless `--device cpu`"),
+        (true, false) => bad(
+            "cuda",
+            "not in use: driver found, but the CUDA libraries that libtorch needs are not installed",
+            "run `cargo xtask setup --cuda`",
+        ),
         (false, _) => good("cuda", "not in use: no NVIDIA driver on this machine; everything runs on the CPU"),
     }
 }

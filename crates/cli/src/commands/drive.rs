@@ -9,7 +9,8 @@ use apprentice_core::BoxedError;
 use apprentice_core::hash::content_hash;
 use apprentice_data::{MakeConfig, Part, Size, WorldSet, make as make_worlds, record::build};
 use apprentice_drive::{
-    DriveConfig, DriveReport, Job, LoopConfig, Pilot, Planned, ReplayConfig, RunOptions, drive_all, run,
+    DriveConfig, DriveReport, Job, LoopConfig, Pilot, Planned, REPLAY_FOLDER, ReplayConfig, RunOptions, drive_all,
+    plan, run,
 };
 use apprentice_eval::replay::Replay;
 use apprentice_sim::ExpertMode;
@@ -20,6 +21,9 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// Whatever went wrong, with a hint.
 pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &Console) -> Result<(), BoxedError> {
+    if common.dry_run {
+        return dry_run(drive, common, console);
+    }
     if drive.maps.is_none() && drive.data.is_none() {
         return first_drive(drive, common, factory, console);
     }
@@ -31,13 +35,12 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
             other => Pilot::Driver(factory(other, drive.engine)?),
         })
     };
-    let loop_config = LoopConfig { seed: common.seed, ..LoopConfig::default() };
+    let loop_config = loop_config(common);
     let replay = drive.replay.then(ReplayConfig::default);
-    let folder = drive.out.as_ref().map(|out| out.join("replay"));
+    let folder = drive.out.as_ref().map(|out| out.join(REPLAY_FOLDER));
     let write_replay = |replay: Replay| -> Result<(), BoxedError> {
         let Some(folder) = &folder else { return Ok(()) };
-        let html = apprentice_report::replay_html(&replay)?;
-        apprentice_store::write_atomic(&folder.join(format!("{}.html", replay.route)), html.as_bytes())?;
+        apprentice_report::write_replay(&replay, folder)?;
         Ok(())
     };
     if drive.replay && drive.out.is_none() {
@@ -46,15 +49,8 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
     let threads = common.threads.unwrap_or_default();
     let report = match (&drive.maps, &drive.routes, &drive.data) {
         (Some(maps), Some(routes), None) => {
-            let config = DriveConfig {
-                maps: maps.clone(),
-                routes: routes.clone(),
-                only: (!drive.only.is_empty()).then(|| drive.only.clone()),
-                run: loop_config,
-                threads,
-                out: drive.out.clone(),
-                replay,
-            };
+            let config =
+                DriveConfig { threads, out: drive.out.clone(), replay, ..route_config(drive, common, maps, routes) };
             run(&config, &identity(&driver)?, &make, Some(&write_replay), console)?
         }
         (None, None, Some(Source::Worlds(dir))) => {
@@ -78,6 +74,47 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
         }
     };
     console.answer(&report, || table(&report, drive.out.as_deref()));
+    Ok(())
+}
+
+fn loop_config(common: &Common) -> LoopConfig {
+    LoopConfig { seed: common.seed, ..LoopConfig::default() }
+}
+
+fn route_config(drive: &Drive, common: &Common, maps: &Path, routes: &Path) -> DriveConfig {
+    DriveConfig {
+        maps: maps.into(),
+        routes: routes.into(),
+        only: (!drive.only.is_empty()).then(|| drive.only.clone()),
+        run: loop_config(common),
+        threads: 0,
+        out: None,
+        replay: None,
+    }
+}
+
+/// What would be driven, and what left out with which reason.
+fn dry_run(drive: &Drive, common: &Common, console: &Console) -> Result<(), BoxedError> {
+    let planned = match (&drive.maps, &drive.routes, &drive.data) {
+        (Some(maps), Some(routes), _) => plan(&route_config(drive, common, maps, routes))?.0,
+        (_, _, Some(Source::Worlds(dir))) => {
+            world_jobs(&WorldSet::open(dir)?, part_named(&drive.part)?, &drive.only, drive.limit)?
+        }
+        _ => vec![],
+    };
+    let mut routes = vec![];
+    for planned in &planned {
+        routes.push(match planned {
+            Planned::Drive(job) => {
+                serde_json::json!({ "id": job.id, "town": job.town, "length_m": job.route.length_m })
+            }
+            Planned::Skip(entry) => serde_json::json!({ "id": entry.id, "town": entry.town, "skipped": entry.reason }),
+        });
+    }
+    console.answer(&serde_json::json!({ "schema": "apprentice.dry-run/1", "routes": routes }), || {
+        let driven = planned.iter().filter(|p| matches!(p, Planned::Drive(_))).count();
+        format!("would drive {driven} of {} routes", planned.len())
+    });
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! One module per verb that needs no libtorch.
 
-mod bench;
+pub mod bench;
 mod compare;
 mod doctor;
 mod drive;
@@ -26,9 +26,28 @@ pub fn needs_libtorch(verb: &Verb) -> bool {
         Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => true,
         Verb::Eval(EvalVerb::Planning(eval)) => checkpoint(&eval.driver),
         Verb::Drive(drive) => drive.driver.as_deref().is_some_and(checkpoint),
-        Verb::Bench(bench) => bench.what.iter().any(|what| what == "student"),
+        Verb::Bench(bench) => bench::needs_libtorch(bench),
         Verb::Doctor | Verb::Worlds(_) | Verb::Score(_) | Verb::Report(_) | Verb::Compare(_) => false,
     }
+}
+
+/// Refuse settings that a verb would not read.
+///
+/// # Errors
+/// When `--config` or `--set` stand beside a verb that has no configuration.
+pub fn check_settings(arguments: &Arguments) -> Result<(), BoxedError> {
+    let configured = matches!(arguments.verb, Verb::Train(_) | Verb::Distill(_) | Verb::Prove(_));
+    let common = &arguments.common;
+    let (name, given) = match (&common.config, common.set.first()) {
+        (Some(path), _) => ("--config", path.display().to_string()),
+        (None, Some(setting)) => ("--set", setting.clone()),
+        (None, None) => return Ok(()),
+    };
+    if configured {
+        return Ok(());
+    }
+    let problem = format!("this command has no configuration to change with {name} {given}");
+    Err(CliError::new(problem, "only `train`, `distill` and `prove` take --config and --set").into())
 }
 
 /// Run a verb that needs no libtorch.
@@ -49,7 +68,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
         Verb::Drive(drive) => drive_with(drive, &arguments.common, &light_driver, console),
         Verb::Score(ScoreVerb::Bench2drive { files }) => score::bench2drive(files, console),
         Verb::Compare(pair) => compare::run(pair, console),
-        Verb::Bench(what) => bench::run(what, console),
+        Verb::Bench(what) => bench::measure(what).map(|measured| bench::answer(&measured, console)),
         Verb::Report(what) => report::run(what, console),
         Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => {
             Err(CliError::new("this verb needs libtorch", "start it as `apprentice`, which hands it over").into())

@@ -16,7 +16,8 @@ mod record;
 mod score;
 
 pub use abilities::{Abilities, Ability};
-pub use record::{Infractions, Meta, Record, ResultFile, Scores, penalty_of};
+pub use apprentice_core::infractions::{Infractions, Scores};
+pub use record::{Meta, Record, ResultFile, penalty_of};
 pub use score::{Score, score, score_file, score_text};
 
 /// Routes of the benchmark, the denominator of its scores.

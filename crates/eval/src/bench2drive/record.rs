@@ -1,6 +1,7 @@
 //! Per-route records and the files that hold them.
 
 use crate::EvalError;
+use apprentice_core::infractions::{Infractions, Scores};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -35,74 +36,6 @@ pub struct Record {
     pub meta: Meta,
 }
 
-/// Infraction messages by kind, in Bench2Drive's order.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Infractions {
-    pub collisions_layout: Vec<String>,
-    pub collisions_pedestrian: Vec<String>,
-    pub collisions_vehicle: Vec<String>,
-    pub red_light: Vec<String>,
-    pub stop_infraction: Vec<String>,
-    pub outside_route_lanes: Vec<String>,
-    pub min_speed_infractions: Vec<String>,
-    pub yield_emergency_vehicle_infractions: Vec<String>,
-    pub scenario_timeouts: Vec<String>,
-    pub route_dev: Vec<String>,
-    pub vehicle_blocked: Vec<String>,
-    pub route_timeout: Vec<String>,
-}
-
-impl Infractions {
-    /// Every kind with its messages, in Bench2Drive's order.
-    pub fn by_kind(&self) -> [(&'static str, &[String]); 12] {
-        [
-            ("collisions_layout", &self.collisions_layout),
-            ("collisions_pedestrian", &self.collisions_pedestrian),
-            ("collisions_vehicle", &self.collisions_vehicle),
-            ("red_light", &self.red_light),
-            ("stop_infraction", &self.stop_infraction),
-            ("outside_route_lanes", &self.outside_route_lanes),
-            ("min_speed_infractions", &self.min_speed_infractions),
-            ("yield_emergency_vehicle_infractions", &self.yield_emergency_vehicle_infractions),
-            ("scenario_timeouts", &self.scenario_timeouts),
-            ("route_dev", &self.route_dev),
-            ("vehicle_blocked", &self.vehicle_blocked),
-            ("route_timeout", &self.route_timeout),
-        ]
-    }
-
-    /// Messages that count against success: all but low speed.
-    pub fn counted(&self) -> usize {
-        self.by_kind().iter().filter(|(kind, _)| *kind != "min_speed_infractions").map(|(_, texts)| texts.len()).sum()
-    }
-
-    /// All messages.
-    pub fn total(&self) -> usize {
-        self.by_kind().iter().map(|(_, texts)| texts.len()).sum()
-    }
-}
-
-/// Percent, factor, percent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct Scores {
-    pub score_route: f64,
-    pub score_penalty: f64,
-    pub score_composed: f64,
-}
-
-impl Scores {
-    /// Scores of a route: completion in percent and the factor of its infractions, composed and rounded to six
-    /// digits as Bench2Drive does.
-    pub fn compose(score_route: f64, score_penalty: f64) -> Self {
-        let round = |x: f64| (x * 1e6).round() / 1e6;
-        let composed = round((score_route * score_penalty).max(0.0));
-        Self { score_route: round(score_route), score_penalty: round(score_penalty), score_composed: composed }
-    }
-}
-
 /// Length in metres, durations in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -130,24 +63,12 @@ pub(super) fn percent_in(text: &str) -> Option<f64> {
     })
 }
 
-/// The factor that a route's infractions multiply its score by (`statistics_manager.py`): pedestrian 0.5, vehicle
-/// 0.6, layout 0.65, red light 0.7, stop 0.8, scenario timeout 0.7, yielding 0.7, and the share of the completed
-/// distance driven outside the route's lanes.
+/// The factor that a route's infractions multiply its score by: that of its counted messages, and the share of the
+/// completed distance driven outside the route's lanes, as its messages have it.
 pub fn penalty_of(infractions: &Infractions) -> f64 {
-    let counted = [
-        (0.5, &infractions.collisions_pedestrian),
-        (0.6, &infractions.collisions_vehicle),
-        (0.65, &infractions.collisions_layout),
-        (0.7, &infractions.red_light),
-        (0.8, &infractions.stop_infraction),
-        (0.7, &infractions.scenario_timeouts),
-        (0.7, &infractions.yield_emergency_vehicle_infractions),
-    ];
-    let mut penalty: f64 = counted.iter().map(|(factor, texts)| f64::powi(*factor, texts.len() as i32)).product();
-    for text in &infractions.outside_route_lanes {
-        penalty *= 1.0 - percent_in(text).unwrap_or(0.0) / 100.0;
-    }
-    penalty.max(0.0)
+    let inside = |text: &String| 1.0 - percent_in(text).unwrap_or(0.0) / 100.0;
+    let inside: f64 = infractions.outside_route_lanes.iter().map(inside).product();
+    infractions.penalty(1.0 - inside).max(0.0)
 }
 
 impl Record {

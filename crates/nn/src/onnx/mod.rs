@@ -336,7 +336,7 @@ impl Graph {
         self.op("Expand", &[x, &target], &[], shape)
     }
 
-    /// The file's bytes, with metadata properties.
+    /// The file's bytes, with metadata properties and, last, the checksum of everything before it.
     pub fn finish(self, metadata: &[(&str, &str)]) -> Vec<u8> {
         let model = ModelProto {
             ir_version: 8,
@@ -349,7 +349,9 @@ impl Graph {
                 .map(|(key, value)| StringStringEntryProto { key: (*key).into(), value: (*value).into() })
                 .collect(),
         };
-        prost::Message::encode_to_vec(&model)
+        let mut bytes = prost::Message::encode_to_vec(&model);
+        apprentice_core::seal::onnx(&mut bytes);
+        bytes
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn import(file: &str, xml: &str) -> Result<RoadNetwork, RoadError> {
 
 /// The reader's work, with its documented and undocumented failures made into ours.
 fn read(file: &str, xml: &str) -> Result<(xodr::RoadNetwork, xodr::Provenance), RoadError> {
-    let read = std::panic::catch_unwind(|| xodr::load_str_with_provenance(xml));
+    let read = quietly(|| xodr::load_str_with_provenance(xml));
     let (net, provenance) = match read {
         Ok(Ok(done)) => done,
         Ok(Err(xodr::ImportError::Xml(e))) => {
@@ -88,6 +88,24 @@ fn read(file: &str, xml: &str) -> Result<(xodr::RoadNetwork, xodr::Provenance), 
         }
     }
     Ok((net, provenance))
+}
+
+/// Catch a panic of the reader without its message on the user's terminal: it becomes an error of ours.
+fn quietly<T>(read: impl FnOnce() -> T + std::panic::UnwindSafe) -> std::thread::Result<T> {
+    thread_local!(static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                usual(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = std::panic::catch_unwind(read);
+    QUIET.set(false);
+    result
 }
 
 fn bounds(lanes: &[crate::lane::Lane]) -> Bounds {

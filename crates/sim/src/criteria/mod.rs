@@ -16,10 +16,8 @@ mod pace;
 mod score;
 mod signs;
 
-pub use score::{
-    Infractions, Outcome, PENALTY_COLLISION_LAYOUT, PENALTY_COLLISION_PEDESTRIAN, PENALTY_COLLISION_VEHICLE,
-    PENALTY_RED_LIGHT, PENALTY_SCENARIO_TIMEOUT, PENALTY_STOP, PENALTY_YIELD_EMERGENCY, Scores,
-};
+pub use apprentice_core::infractions::{Infractions, Scores};
+pub use score::Outcome;
 
 use crate::state::{ActorKind, EgoVehicle, LightAspect, TICK_S};
 use apprentice_core::geometry::{DVec2, DVec3};
@@ -275,7 +273,7 @@ impl Criteria {
 
     /// Scores as they stand.
     pub fn scores(&self) -> Scores {
-        Scores::new(self.completion_percent, self.infractions.penalty(self.lanes.outside_fraction()))
+        Scores::compose(self.completion_percent, self.infractions.penalty(self.lanes.outside_fraction()))
     }
 
     /// Simulated seconds so far.
