@@ -105,8 +105,10 @@ pub struct ProveReport {
     pub data_hash: String,
     /// Seeds.
     pub seeds: Vec<u64>,
-    /// Steps of a student's training.
+    /// Steps of a student's training, the stem's included.
     pub student_steps: u64,
+    /// How many of them are the stem's.
+    pub stem_steps: u64,
     /// Steps of the teacher's.
     pub teacher_steps: u64,
     /// Written down before the run.
@@ -224,13 +226,15 @@ pub(crate) fn report(
         let name = "teacher gate (answers: share of question types above the majority answer)".into();
         found.push(Gate { name, value, needed: 1.0, passed: better == quiz.kinds.len() });
     }
+    let stem_steps = config.stem.as_ref().map_or(0, |stem| stem.steps);
     Ok(ProveReport {
         schema: PROVE_SCHEMA.into(),
         protocol: judged.protocol.name.clone(),
         part: config.part.name().into(),
         data_hash: set.hash().into(),
         seeds: config.seeds.clone(),
-        student_steps: config.student.train.steps,
+        student_steps: stem_steps + config.student.train.steps,
+        stem_steps,
         teacher_steps: config.teacher.train.steps,
         primary_endpoint: config.primary_endpoint.clone(),
         gates: found,
@@ -255,11 +259,12 @@ impl ProveReport {
             let _ = writeln!(text, "{line}");
         };
         put(format!(
-            "Protocol `{}`, {} part, seeds {:?}, {} student steps, {} teacher steps, data `{}`.",
+            "Protocol `{}`, {} part, seeds {:?}, {} student steps ({} of them the stem's), {} teacher steps, data `{}`.",
             self.protocol,
             self.part,
             self.seeds,
             self.student_steps,
+            self.stem_steps,
             self.teacher_steps,
             self.data_hash.get(..16).unwrap_or(&self.data_hash)
         ));
