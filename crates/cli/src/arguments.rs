@@ -258,7 +258,7 @@ pub struct Drive {
     /// Part of the worlds
     #[arg(long, default_value = "test")]
     pub part: String,
-    /// `expert`, `expert-privileged`, `constant-velocity`, `stop`, or a student's file (default: the shipped student)
+    /// `expert`, `expert-privileged`, `expert-plans`, `constant-velocity`, `stop`, or a student's file (default: the shipped student)
     #[arg(long)]
     pub driver: Option<String>,
     /// Folder for the result file and replays

@@ -309,7 +309,7 @@ impl Planner<'_> {
                     vehicles: 6 + rng.below(20),
                     pedestrians: 4 + rng.below(14),
                     start: draw_start(rng),
-                    pushes_per_minute: if perturbed { 3.0 } else { 0.0 },
+                    pushes_per_minute: if perturbed { 8.0 } else { 0.0 },
                     duration_s: variant.duration_s,
                     seed: rng.next_u64() >> 11,
                 }));

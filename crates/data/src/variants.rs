@@ -51,7 +51,7 @@ fn interval(rng: &mut Rng, from: (usize, usize), width: (usize, usize)) -> Param
 /// Draw a variant. Every family takes the same number of draws for its common part, so that adding a family changes no
 /// other.
 pub fn draw(family: &Family, rng: &mut Rng) -> Variant {
-    let (before_m, after_m, trigger_before_anchor_m) = match family.need {
+    let (mut before_m, after_m, trigger_before_anchor_m) = match family.need {
         Need::Straight { .. } | Need::LaneChange => (rng.range(20.0, 45.0), rng.range(105.0, 150.0), 0.0),
         Need::Junction { .. } => (rng.range(45.0, 75.0), rng.range(60.0, 85.0), rng.range(28.0, 36.0)),
     };
@@ -102,6 +102,8 @@ pub fn draw(family: &Family, rng: &mut Rng) -> Variant {
         }
         "ParkingCutIn" => set("direction", value("right")),
         "ParkingExit" => {
+            // The ego begins where the scenario places it; a route that began far behind would be left at once.
+            before_m = 1.5;
             set("direction", value("right"));
             set("front_vehicle_distance", value(9));
             set("behind_vehicle_distance", value(9));

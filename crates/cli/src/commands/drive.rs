@@ -32,6 +32,7 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
         Ok(match driver.as_str() {
             "expert" => Pilot::Expert(ExpertMode::VisibleOnly),
             "expert-privileged" => Pilot::Expert(ExpertMode::Privileged),
+            "expert-plans" => Pilot::ExpertPlans(ExpertMode::VisibleOnly),
             other => Pilot::Driver(factory(other, drive.engine)?),
         })
     };
