@@ -22,7 +22,7 @@
 //!   is lost by it cannot reach a plan; the published student ends in a layer norm and is compared with a raw token.
 //! * L1 is over the commanded mode alone (the published mean over six modes, five of them zero, divides it by six).
 //! * The boundary term uses the drivable-surface edge; the published class index picks a lane marking.
-//! * Starts from rest count four times in L1 (`planning_terms.start`), as in this house's other students.
+//! * Starts from rest count one and a half times in L1 (`planning_terms.start`), as in this house's other students.
 //! * A direction term (VAD's) exists and is on, as in this house's other students.
 //! * `own-encoder` is ours: nothing of the teacher is in what ships. Its encoder keeps the perception losses of the driving
 //!   set in all cells, since no frozen vision stands in for them. Where guidance reaches further than labels (the open road),

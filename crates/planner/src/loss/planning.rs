@@ -30,7 +30,7 @@ impl Default for PlanWeights {
     /// direction. KL is per latent dimension here, so that its weight does not depend on the width of z. Starts are one sample in
     /// twenty, and a mean error hardly notices a driver that never starts; in closed loop it stands for ever.
     fn default() -> Self {
-        Self { l1: 3.0, boundary: 3.0, collision: 1.0, direction: 0.5, kl: 3.0, start: 4.0 }
+        Self { l1: 3.0, boundary: 3.0, collision: 1.0, direction: 0.5, kl: 3.0, start: 1.5 }
     }
 }
 
