@@ -54,6 +54,34 @@ pub enum DataError {
         /// What was asked for.
         id: String,
     },
+    /// A file or folder that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A part of somebody else's data set that is not there.
+    #[error("{} is missing: {what}", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// A row of a table that cannot be so.
+    #[error("{}: row {row}: {field}: {problem}", path.display())]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// From 0.
+        row: usize,
+        /// Which field, or where in the file.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A request without an answer, such as batches of no samples.
     #[error("{0}")]
     Request(String),
@@ -77,6 +105,14 @@ impl Hint for DataError {
                 Some("use another --out folder, or the --size and --seed that made this one".into())
             }
             Self::NoSample { .. } => Some("the sample list was made from another data set".into()),
+            Self::Io { .. } => Some("check the path and that it may be read and written".into()),
+            Self::Missing { .. } => {
+                Some("unpack the whole data set into one folder, and name that folder".into())
+            }
+            Self::Table { path, .. } => Some(format!(
+                "{} is damaged or was edited: unpack it again; a number that is NaN is no JSON",
+                path.display()
+            )),
             Self::Request(_) => None,
         }
     }

@@ -15,6 +15,7 @@ pub mod labels;
 mod loader;
 mod make;
 mod mapping;
+pub mod nuscenes;
 mod part;
 pub mod record;
 pub mod scenarionet;

@@ -54,6 +54,14 @@ pub enum EvalError {
         /// What was expected to hold something.
         what: String,
     },
+    /// A result file of other samples than those judged.
+    #[error("{file}: {message}")]
+    OtherSamples {
+        /// The file.
+        file: String,
+        /// Which samples, and how many.
+        message: String,
+    },
     /// Two results that may not be compared.
     #[error("these results cannot be compared: {field} is {left} in the first and {right} in the second")]
     Incomparable {
@@ -85,6 +93,9 @@ impl Hint for EvalError {
             Self::UnknownProtocol { known, .. } => format!("the protocols are: {}", known.join(", ")),
             Self::Protocol { .. } => "protocol files are frozen: restore the one of this version".into(),
             Self::Empty { .. } => "check that the source holds samples with a known past and future".into(),
+            Self::OtherSamples { .. } => {
+                "a result file holds every sample of one split and no other: name its split with --split".into()
+            }
             Self::Incomparable { .. } => "judge both under the same protocol and on the same data, then compare".into(),
         })
     }

@@ -9,14 +9,20 @@
 pub mod bench2drive;
 pub mod collision;
 pub mod compare;
+pub mod detection;
 pub mod driving;
 pub mod error;
 pub mod gates;
 pub mod interval;
+pub mod motion;
+mod numeric;
 pub mod openloop;
+pub mod perception;
 pub mod planning;
+pub mod prediction;
 pub mod protocol;
 pub mod replay;
+pub mod tracking;
 
 pub use driving::DrivingSummary;
 pub use error::EvalError;

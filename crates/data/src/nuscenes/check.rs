@@ -1,0 +1,162 @@
+//! What a data set holds and what is wrong with it, for `apprentice data info` and `apprentice data check`.
+
+use super::{CAMERAS, EGO_CHANNEL, NuScenes, Split};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// Something that is wrong with a data set whose tables can be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Which kind: `image`, `file`, `sample`, `map`.
+    pub kind: String,
+    /// What about.
+    pub subject: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// The counts of a data set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Such as `v1.0-mini`.
+    pub version: String,
+    /// Scenes.
+    pub scenes: usize,
+    /// Scenes by split.
+    pub splits: BTreeMap<String, usize>,
+    /// Scenes by location.
+    pub locations: BTreeMap<String, usize>,
+    /// Keyframes.
+    pub samples: usize,
+    /// Recordings, sweeps among them.
+    pub recordings: u32,
+    /// Recordings at keyframes.
+    pub key_recordings: usize,
+    /// Ego poses.
+    pub ego_poses: u32,
+    /// Objects.
+    pub instances: usize,
+    /// Boxes.
+    pub annotations: usize,
+    /// Boxes by category.
+    pub boxes_by_category: BTreeMap<String, usize>,
+    /// Locations with a map expansion.
+    pub map_expansions: Vec<String>,
+    /// Scenes with CAN bus messages.
+    pub can_scenes: usize,
+}
+
+impl Check {
+    /// Count.
+    pub fn of(set: &NuScenes) -> Self {
+        let t = &set.tables;
+        let mut check = Self {
+            version: set.version().into(),
+            scenes: t.scenes.len(),
+            samples: t.samples.len(),
+            recordings: t.data_rows,
+            key_recordings: t.data.len(),
+            ego_poses: t.pose_rows,
+            instances: t.instances.len(),
+            annotations: t.annotations.len(),
+            ..Self::default()
+        };
+        for scene in &t.scenes {
+            let known = Split::ALL.iter().filter(|s| set.version().ends_with(s.version) && s.holds(&scene.name));
+            known.for_each(|s| *check.splits.entry(s.name.into()).or_default() += 1);
+            *check.locations.entry(t.logs[scene.log as usize].location.clone()).or_default() += 1;
+            let can = set.root().join("can_bus").join(format!("{}_pose.json", scene.name));
+            check.can_scenes += usize::from(can.is_file());
+        }
+        let mapped = |location: &&String| {
+            set.root().join("maps/expansion").join(location).with_extension("json").is_file()
+        };
+        check.map_expansions = check.locations.keys().filter(mapped).cloned().collect();
+        for annotation in &t.annotations {
+            let category = t.instances[annotation.instance as usize].category;
+            *check.boxes_by_category.entry(t.categories[category as usize].clone()).or_default() += 1;
+        }
+        check
+    }
+}
+
+/// Everything that is wrong with a data set's keyframes and files. Opening it has checked the tables.
+pub fn faults(set: &NuScenes) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut add = |kind: &str, subject: String, problem: String| {
+        faults.push(Fault { kind: kind.into(), subject, problem });
+    };
+    for (scene, at) in set.tables.scenes.iter().zip(0_u32..) {
+        let samples: Vec<u32> = set.samples_of(at).collect();
+        let time = |sample: u32| set.tables.samples[sample as usize].timestamp_us;
+        for pair in samples.windows(2).filter(|pair| time(pair[1]) <= time(pair[0])) {
+            let subject = format!("{} sample {}", scene.name, set.token_text(set.tables.samples[pair[1] as usize].token));
+            add("sample", subject, "it is not later than the sample before it".into());
+        }
+        for sample in samples {
+            let name = || format!("{} sample {}", scene.name, set.token_text(set.tables.samples[sample as usize].token));
+            let missing: Vec<&str> =
+                CAMERAS.iter().chain([&EGO_CHANNEL]).filter(|c| set.recording(sample, c).is_none()).copied().collect();
+            if !missing.is_empty() {
+                add("sample", name(), format!("no keyframe of {}", missing.join(", ")));
+            }
+        }
+    }
+    for map in &set.tables.maps {
+        if !set.root().join(&map.filename).is_file() {
+            add("map", map.filename.clone(), "the file is missing".into());
+        }
+    }
+    for data in &set.tables.data {
+        let path = set.root().join(&data.filename);
+        if !path.is_file() {
+            add("file", data.filename.clone(), "the file is missing".into());
+        } else if set.channel(data).starts_with("CAM_")
+            && let Err(problem) = jpeg(&path, data.width, data.height)
+        {
+            add("image", data.filename.clone(), problem);
+        }
+    }
+    faults
+}
+
+/// Whether a file is a whole JPEG of a size: its markers up to the picture, and the end marker.
+fn jpeg(path: &Path, width: u32, height: u32) -> Result<(), String> {
+    let io = |e: std::io::Error| e.to_string();
+    let mut file = std::fs::File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let mut head = Vec::new();
+    file.by_ref().take(1 << 16).read_to_end(&mut head).map_err(io)?;
+    if !head.starts_with(&[0xff, 0xd8]) {
+        return Err("not a JPEG".into());
+    }
+    let mut tail = [0; 2];
+    if length >= 4 {
+        file.seek(SeekFrom::Start(length - 2)).map_err(io)?;
+        file.read_exact(&mut tail).map_err(io)?;
+    }
+    if tail != [0xff, 0xd9] {
+        return Err("the image is cut short".into());
+    }
+    let mut at = 2;
+    loop {
+        let Some(&[0xff, marker, high, low]) = head.get(at..at + 4) else {
+            return Err("its header is damaged".into());
+        };
+        // Start of frame, in one of its kinds: precision, height, width.
+        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
+            let Some(&[_, h1, h0, w1, w0]) = head.get(at + 4..at + 9) else {
+                return Err("its header is damaged".into());
+            };
+            let found = [u32::from(w1) << 8 | u32::from(w0), u32::from(h1) << 8 | u32::from(h0)];
+            return if found == [width, height] {
+                Ok(())
+            } else {
+                Err(format!("it is {}×{}, the table says {width}×{height}", found[0], found[1]))
+            };
+        }
+        at += 2 + (usize::from(high) << 8 | usize::from(low));
+    }
+}
