@@ -1,6 +1,6 @@
 //! Poses, angles and oriented boxes in the plane.
 
-pub use glam::{DQuat, DVec2, DVec3};
+pub use glam::{DMat3, DQuat, DVec2, DVec3};
 use serde::{Deserialize, Serialize};
 
 /// Wrap an angle to (-π, π].

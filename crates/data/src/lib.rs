@@ -7,8 +7,10 @@
 //!
 //! What may not enter here: tensors, models, scores.
 
+pub mod bench2drive;
 mod camera_work;
 mod error;
+pub mod export;
 pub mod families;
 mod file;
 pub mod labels;
