@@ -50,6 +50,9 @@ pub enum Verb {
     /// Make simulated worlds
     #[command(subcommand)]
     Worlds(WorldsVerb),
+    /// Look at data, check it, write worlds in other formats
+    #[command(subcommand)]
+    Data(DataVerb),
     /// Train a planner or a teacher
     #[command(subcommand)]
     Train(TrainVerb),
@@ -93,6 +96,65 @@ pub struct WorldsMake {
     /// How many worlds
     #[arg(long, default_value = "minutes")]
     pub size: String,
+}
+
+/// `data …`
+#[derive(Subcommand, Debug)]
+pub enum DataVerb {
+    /// Count what a source holds
+    Info(DataRead),
+    /// Read everything, report what is wrong; the exit code is not zero if anything is
+    Check(DataRead),
+    /// Write simulated worlds as another data set
+    Export(DataExport),
+}
+
+/// `data info|check`
+#[derive(Args, Debug)]
+pub struct DataRead {
+    /// The source, such as `nuscenes:ROOT`
+    pub data: Source,
+    /// Version of a nuScenes data set, where the folder holds several
+    #[arg(long)]
+    pub version: Option<String>,
+}
+
+/// `data export`
+#[derive(Args, Debug)]
+pub struct DataExport {
+    /// Worlds
+    #[arg(long)]
+    pub data: Source,
+    /// Format
+    #[arg(long, value_enum)]
+    pub to: ExportFormat,
+    /// Folder to write
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Version of the nuScenes data set: v1.0-mini (ten scenes) or v1.0-trainval
+    #[arg(long, default_value = "v1.0-mini")]
+    pub version: String,
+    /// Parts of the worlds, comma separated
+    #[arg(long, value_delimiter = ',', default_value = "test,driving")]
+    pub parts: Vec<String>,
+    /// At most this many worlds
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// Pictures' width and height
+    #[arg(long, default_value = "1600x900", value_name = "WxH")]
+    pub size: String,
+    /// Quality of the JPEGs, 1 to 100 (default: 90 for nuScenes, 20 for Bench2Drive)
+    #[arg(long)]
+    pub quality: Option<u8>,
+}
+
+/// What `data export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// nuScenes v1.0 with map expansion and CAN bus
+    Nuscenes,
+    /// Bench2Drive clips
+    Bench2drive,
 }
 
 /// `train …`
@@ -209,6 +271,43 @@ pub enum CellName {
 pub enum EvalVerb {
     /// Trajectories against the recorded future
     Planning(EvalPlanning),
+    /// A nuScenes detection result file: mAP, NDS, errors
+    Detection(EvalResults),
+    /// A nuScenes tracking result file: AMOTA, AMOTP, CLEAR-MOT
+    Tracking(EvalResults),
+    /// A nuScenes prediction result file, or a detection file with futures under `motion-vad`
+    Prediction(EvalPrediction),
+}
+
+/// `eval detection|tracking`
+#[derive(Args, Debug, Clone)]
+pub struct EvalResults {
+    /// `nuscenes:ROOT`
+    #[arg(long)]
+    pub data: Source,
+    /// Result file in nuScenes' own format
+    #[arg(long)]
+    pub results: PathBuf,
+    /// Split (default: the one the version is judged on, such as mini_val)
+    #[arg(long)]
+    pub split: Option<String>,
+    /// Version of the data set, where the folder holds several
+    #[arg(long)]
+    pub version: Option<String>,
+    /// Also write the document here
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// `eval prediction`
+#[derive(Args, Debug)]
+pub struct EvalPrediction {
+    /// What and where.
+    #[command(flatten)]
+    pub common: EvalResults,
+    /// `prediction-icra-2020` or `motion-vad`
+    #[arg(long, default_value = "prediction-icra-2020")]
+    pub protocol: String,
 }
 
 /// `eval planning`

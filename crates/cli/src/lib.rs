@@ -10,6 +10,7 @@ pub mod commands;
 pub mod console;
 pub mod error;
 pub mod source;
+pub mod truth;
 
 pub use arguments::{Arguments, Verb};
 pub use console::Console;

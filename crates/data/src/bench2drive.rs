@@ -150,7 +150,8 @@ pub fn read_clip(clip: &Path, stride: usize) -> Result<Scene, DataError> {
     }
     let place = name.split('_').find(|part| part.starts_with("Town")).unwrap_or("").to_string();
     // Numbers of objects, the same in every frame.
-    let mut numbers: BTreeMap<&str, u32> = frames.iter().flat_map(|f| f.boxes.keys().map(|k| (k.as_str(), 0))).collect();
+    let mut numbers: BTreeMap<&str, u32> =
+        frames.iter().flat_map(|f| f.boxes.keys().map(|k| (k.as_str(), 0))).collect();
     numbers.values_mut().zip(1_u32..).for_each(|(number, next)| *number = next);
     let moments = (0..frames.len()).map(|at| moment(&name, &frames, at, &numbers)).collect();
     Ok(Scene { name, place, moments })
@@ -201,8 +202,7 @@ fn agents(frames: &[Frame], at: usize, numbers: &BTreeMap<&str, u32>) -> Vec<Age
             return None;
         }
         let ahead = frames[at + 1..].iter().take(HORIZON_STEPS).map_while(|f| f.boxes.get(name).map(|i| (f, *i)));
-        let future: Vec<Pose2> =
-            ahead.map(|(f, i)| frame.ego.pose_to_local(f.raw.bounding_boxes[i].pose())).collect();
+        let future: Vec<Pose2> = ahead.map(|(f, i)| frame.ego.pose_to_local(f.raw.bounding_boxes[i].pose())).collect();
         // Walkers' speeds are always 0 in the originals: take the step to the next keyframe, or from the last.
         let velocity = match (future.first(), at.checked_sub(1).map(|k| &frames[k])) {
             (Some(next), _) => (next.position() - local.position()) / WAYPOINT_DT_S,

@@ -106,9 +106,7 @@ impl Hint for DataError {
             }
             Self::NoSample { .. } => Some("the sample list was made from another data set".into()),
             Self::Io { .. } => Some("check the path and that it may be read and written".into()),
-            Self::Missing { .. } => {
-                Some("unpack the whole data set into one folder, and name that folder".into())
-            }
+            Self::Missing { .. } => Some("unpack the whole data set into one folder, and name that folder".into()),
             Self::Table { path, .. } => Some(format!(
                 "{} is damaged or was edited: unpack it again; a number that is NaN is no JSON",
                 path.display()

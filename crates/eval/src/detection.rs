@@ -175,9 +175,8 @@ fn judge_class(
     truth: &[TruthSample],
     predictions: &[SampleBoxes],
 ) -> ClassDetection {
-    let counts = |sample: &TruthSample, b: &TruthBox| {
-        b.class == class && ranges.keep(sample, class, &b.bounds, b.points.into())
-    };
+    let counts =
+        |sample: &TruthSample, b: &TruthBox| b.class == class && ranges.keep(sample, class, &b.bounds, b.points.into());
     // Boxes of the class, sample after sample; `first[s]..first[s + 1]` are those of sample s.
     let mut boxes: Vec<&TruthBox> = Vec::new();
     let mut first = vec![0];
@@ -234,10 +233,8 @@ impl Curves {
 
     /// Mean of what precision exceeds the minimum by, scaled to 1.
     fn average_precision(&self, matching: &Matching) -> f64 {
-        let above: Vec<f64> = self.precision[Self::first(matching)..]
-            .iter()
-            .map(|p| (p - matching.min_precision).max(0.0))
-            .collect();
+        let above: Vec<f64> =
+            self.precision[Self::first(matching)..].iter().map(|p| (p - matching.min_precision).max(0.0)).collect();
         mean(&above) / (1.0 - matching.min_precision)
     }
 

@@ -22,6 +22,7 @@ pub mod planning;
 pub mod prediction;
 pub mod protocol;
 pub mod replay;
+mod spline;
 pub mod tracking;
 
 pub use driving::DrivingSummary;

@@ -126,7 +126,11 @@ pub fn evaluate(named: Named, bytes: &[u8], truth: &[TruthSample]) -> Result<Mot
         for (i, b) in boxes.iter().enumerate() {
             if b.futures.is_empty() || b.futures.iter().any(|mode| mode.len() != HORIZON_STEPS) {
                 let field = format!("results.{}[{i}].futures", truth[*place].token);
-                return Err(EvalError::field(&named.results, field, format!("expected modes of {HORIZON_STEPS} positions")));
+                return Err(EvalError::field(
+                    &named.results,
+                    field,
+                    format!("expected modes of {HORIZON_STEPS} positions"),
+                ));
             }
         }
     }

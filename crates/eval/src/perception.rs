@@ -299,7 +299,8 @@ pub fn read_results(
         let mut predicted = Vec::with_capacity(boxes.len());
         for (i, raw) in boxes.iter().enumerate() {
             let convert = convert(raw, token, kind, &mut tracks);
-            predicted.push(convert.map_err(|(field, text)| EvalError::field(file, at(&format!("[{i}].{field}")), text))?);
+            predicted
+                .push(convert.map_err(|(field, text)| EvalError::field(file, at(&format!("[{i}].{field}")), text))?);
         }
         out.push((place, predicted));
     }
@@ -307,7 +308,11 @@ pub fn read_results(
         let count = seen.iter().filter(|s| !**s).count();
         return Err(EvalError::OtherSamples {
             file: file.into(),
-            message: format!("{count} of {} samples of the split are missing, such as `{}`", truth.len(), truth[missing].token),
+            message: format!(
+                "{count} of {} samples of the split are missing, such as `{}`",
+                truth.len(),
+                truth[missing].token
+            ),
         });
     }
     if out.iter().all(|(_, boxes)| boxes.is_empty()) {
@@ -342,12 +347,15 @@ fn convert(
     };
     let known = |class: &&AgentClass| kind == ResultKind::Detection || crate::tracking::CLASSES.contains(*class);
     let class = AgentClass::ALL.iter().filter(known).find(|c| c.name() == raw.detection_name);
-    let class = *class.ok_or_else(|| (name_field, format!("there is no class `{}` in this task", raw.detection_name)))?;
+    let class =
+        *class.ok_or_else(|| (name_field, format!("there is no class `{}` in this task", raw.detection_name)))?;
     if !raw.detection_score.is_finite() {
         return Err((score_field, "the score is not finite".into()));
     }
     let attribute = match raw.attribute_name.as_deref() {
-        None if kind == ResultKind::Detection => return Err(("attribute_name", "it is missing (it may be empty)".into())),
+        None if kind == ResultKind::Detection => {
+            return Err(("attribute_name", "it is missing (it may be empty)".into()));
+        }
         None | Some("") => None,
         Some(name) => {
             let place = ATTRIBUTES.iter().position(|a| *a == name);

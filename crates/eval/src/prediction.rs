@@ -1,8 +1,8 @@
 //! nuScenes prediction: minADE_k, minFDE_k and miss rate over the k most probable modes, and the off-road rate, as
 //! nuscenes-devkit 1.2.0 computes the first three (`eval/prediction`, configuration `predict_2020_icra`).
 //!
-//! The off-road rate is the share of modes that leave the drivable area. Its area and its path through the waypoints
-//! come from whoever knows the map; see [`Forecast::off_road`].
+//! The off-road rate is the share of modes whose path ([`path`]) leaves the drivable area; who knows the map says where
+//! that is ([`Forecast::off_road`]).
 
 use crate::EvalError;
 use crate::detection::Named;
@@ -93,7 +93,10 @@ pub fn read_predictions(file: &str, bytes: &[u8]) -> Result<Vec<PredictedAgent>,
             return wrong("prediction", format!("expected 1 to {limit} modes, found {modes}"));
         }
         if entry.probabilities.len() != modes {
-            return wrong("probabilities", format!("expected {modes}, one a mode, found {}", entry.probabilities.len()));
+            return wrong(
+                "probabilities",
+                format!("expected {modes}, one a mode, found {}", entry.probabilities.len()),
+            );
         }
         let numbers = entry.prediction.iter().flatten().flatten().chain(&entry.probabilities);
         if numbers.into_iter().any(|v| !v.is_finite()) {
@@ -101,6 +104,11 @@ pub fn read_predictions(file: &str, bytes: &[u8]) -> Result<Vec<PredictedAgent>,
         }
     }
     Ok(entries)
+}
+
+/// Points along a mode's path, at which it must lie on the drivable area.
+pub fn path(mode: &[[f64; 2]]) -> Vec<[f64; 2]> {
+    crate::spline::smooth_path(mode, 0.1, 200)
 }
 
 /// A forecast beside what happened.
@@ -162,9 +170,8 @@ pub fn evaluate(named: Named, forecasts: &[Forecast<'_>]) -> Result<PredictionRe
     let Metrics { k, miss_m } = &protocol.values.metrics;
     let mut sums = vec![[0.0; 3]; k.len()];
     for (i, forecast) in forecasts.iter().enumerate() {
-        let rows = by_rank(forecast, *miss_m).map_err(|message| {
-            EvalError::field(&named.results, format!("[{i}].prediction"), message)
-        })?;
+        let rows = by_rank(forecast, *miss_m)
+            .map_err(|message| EvalError::field(&named.results, format!("[{i}].prediction"), message))?;
         for (sum, k) in sums.iter_mut().zip(k) {
             let row = rows[k.min(&rows.len()) - 1];
             sum.iter_mut().zip(row).for_each(|(s, v)| *s += v);

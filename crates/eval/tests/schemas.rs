@@ -141,3 +141,55 @@ fn scores_keep_their_promise() {
     let none = score("f.json", &[], 220, &|_| None).unwrap();
     check("bench2drive-score-1", &serde_json::to_value(none).unwrap());
 }
+
+#[test]
+fn perception_results_keep_their_promise() {
+    use apprentice_eval::perception::{TruthBox, TruthSample, WorldBox};
+    use apprentice_eval::prediction::{Forecast, PredictedAgent};
+    let bounds = WorldBox { center: [5.0, 0.0, 0.0], size_wlh_m: [2.0, 4.0, 1.5], rotation: [1.0, 0.0, 0.0, 0.0] };
+    let truth = [TruthSample {
+        token: "s".into(),
+        scene: 0,
+        timestamp_us: 0,
+        ego: [0.0; 3],
+        ego_yaw_rad: 0.0,
+        boxes: vec![TruthBox {
+            bounds,
+            class: apprentice_core::AgentClass::Car,
+            velocity_mps: None,
+            attribute: None,
+            points: 1,
+            track: 1,
+            future: vec![[5.0, 0.0]; 6],
+        }],
+        bicycle_racks: vec![],
+    }];
+    let file = |row: Value| {
+        let mut all = serde_json::json!({
+            "sample_token": "s", "translation": [5.1, 0.0, 0.0], "size": [2.0, 4.0, 1.5], "rotation": [1.0, 0.0, 0.0, 0.0],
+            "velocity": [0.0, 0.0],
+        });
+        all.as_object_mut().unwrap().extend(row.as_object().unwrap().clone());
+        serde_json::to_vec(&serde_json::json!({"meta": {}, "results": {"s": [all]}})).unwrap()
+    };
+    let named = || apprentice_eval::detection::Named { data: "d".into(), split: "s".into(), results: "r".into() };
+    let found = serde_json::json!({
+        "detection_name": "car", "detection_score": 0.9, "attribute_name": "", "futures": [vec![[5.0, 0.5]; 6]],
+    });
+    let detection = apprentice_eval::detection::evaluate(named(), &file(found.clone()), &truth).unwrap();
+    check("detection-1", &serde_json::to_value(detection).unwrap());
+    let motion = apprentice_eval::motion::evaluate(named(), &file(found), &truth).unwrap();
+    check("motion-1", &serde_json::to_value(motion).unwrap());
+    let found = serde_json::json!({"tracking_name": "car", "tracking_score": 0.9, "tracking_id": "1"});
+    let tracking = apprentice_eval::tracking::evaluate(named(), &file(found), &truth).unwrap();
+    check("tracking-1", &serde_json::to_value(tracking).unwrap());
+    let entry = PredictedAgent {
+        instance: "i".into(),
+        sample: "s".into(),
+        prediction: vec![vec![[0.0, 1.0]]],
+        probabilities: vec![1.0],
+    };
+    let forecasts = [Forecast { entry: &entry, truth: vec![[0.0, 0.0]], off_road: None }];
+    let prediction = apprentice_eval::prediction::evaluate(named(), &forecasts).unwrap();
+    check("prediction-1", &serde_json::to_value(prediction).unwrap());
+}

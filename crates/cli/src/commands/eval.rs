@@ -6,23 +6,23 @@ use crate::source::Source;
 use crate::{CliError, Console};
 use apprentice_core::driver::EpisodeInfo;
 use apprentice_core::{BoxedError, Trajectory};
-use apprentice_data::scenarionet;
 use apprentice_eval::{Estimate, Group, PlanningResult, Protocol, Start, Subject, evaluate};
 use std::time::Instant;
 
-/// The moments of recorded scenes that a protocol may judge.
+/// The moments of recorded scenes that a protocol may judge, and whose ego box they have.
 ///
 /// # Errors
 /// When a scene cannot be read.
-pub fn recorded_starts(dir: &std::path::Path) -> Result<Vec<Start>, BoxedError> {
+pub fn recorded_starts(source: &Source) -> Result<(&'static str, Vec<Start>), BoxedError> {
+    let (ego, scenes) = super::data::recorded_scenes(source)?;
     let mut starts = Vec::new();
-    for scene in scenarionet::read_dir(dir)? {
+    for scene in scenes {
         for moment in &scene.moments {
             let start = Start { previous_in_ego: moment.previous_in_ego, ..Start::from_sample(&moment.sample) };
             starts.push(Start { tier: String::new(), family: scene.place.clone(), ..start });
         }
     }
-    Ok(starts)
+    Ok((ego, starts))
 }
 
 /// Judge a driver, or trajectories, in open loop.
@@ -33,8 +33,9 @@ pub fn planning_with(eval: &EvalPlanning, factory: &Factory, console: &Console) 
     let protocol = Protocol::named(&eval.protocol)?;
     let subject = Subject { driver: eval.driver.clone(), data: eval.data.to_string(), ..Subject::default() };
     let result = match &eval.data {
-        Source::ScenarioNet(dir) => {
-            let starts = recorded_starts(dir)?;
+        Source::Worlds(dir) => super::worlds::judge_planning(dir, eval, &protocol, subject, factory, console)?,
+        recorded => {
+            let (ego, starts) = recorded_starts(recorded)?;
             let plans = match eval.driver.as_str() {
                 "constant-velocity" => starts.iter().map(Start::constant_velocity).collect(),
                 "stop" => vec![Trajectory::default(); starts.len()],
@@ -46,9 +47,8 @@ pub fn planning_with(eval: &EvalPlanning, factory: &Factory, console: &Console) 
                     .into());
                 }
             };
-            evaluate(&protocol, "nuscenes", subject, &starts, &plans)?
+            evaluate(&protocol, ego, subject, &starts, &plans)?
         }
-        Source::Worlds(dir) => super::worlds::judge_planning(dir, eval, &protocol, subject, factory, console)?,
     };
     if let Some(path) = &eval.out {
         let text = serde_json::to_string_pretty(&result).expect("a result is plain data");

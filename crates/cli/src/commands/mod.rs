@@ -2,10 +2,12 @@
 
 pub mod bench;
 mod compare;
+mod data;
 mod doctor;
 mod drive;
 mod drivers;
 mod eval;
+mod perception;
 mod report;
 mod score;
 mod worlds;
@@ -15,7 +17,7 @@ pub use drivers::{Factory, light_driver};
 pub use eval::planning_with;
 pub use worlds::{part_named, size_named};
 
-use crate::arguments::{Arguments, EvalVerb, ScoreVerb, Verb, WorldsVerb};
+use crate::arguments::{Arguments, DataVerb, EvalVerb, ScoreVerb, Verb, WorldsVerb};
 use crate::{CliError, Console};
 use apprentice_core::BoxedError;
 
@@ -25,6 +27,7 @@ pub fn needs_libtorch(verb: &Verb) -> bool {
     match verb {
         Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => true,
         Verb::Eval(EvalVerb::Planning(eval)) => checkpoint(&eval.driver),
+        Verb::Eval(EvalVerb::Detection(_) | EvalVerb::Tracking(_) | EvalVerb::Prediction(_)) | Verb::Data(_) => false,
         Verb::Drive(drive) => drive.driver.as_deref().is_some_and(checkpoint),
         Verb::Bench(bench) => bench::needs_libtorch(bench),
         Verb::Doctor | Verb::Worlds(_) | Verb::Score(_) | Verb::Report(_) | Verb::Compare(_) => false,
@@ -65,6 +68,12 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
         Verb::Doctor => doctor::run(console),
         Verb::Worlds(WorldsVerb::Make(make)) => worlds::make(make, &arguments.common, console),
         Verb::Eval(EvalVerb::Planning(eval)) => planning_with(eval, &light_driver, console),
+        Verb::Eval(EvalVerb::Detection(eval)) => perception::detection(eval, console),
+        Verb::Eval(EvalVerb::Tracking(eval)) => perception::tracking(eval, console),
+        Verb::Eval(EvalVerb::Prediction(eval)) => perception::prediction(eval, console),
+        Verb::Data(DataVerb::Info(read)) => data::info(read, console),
+        Verb::Data(DataVerb::Check(read)) => data::check(read, console),
+        Verb::Data(DataVerb::Export(export)) => data::export(export, console),
         Verb::Drive(drive) => drive_with(drive, &arguments.common, &light_driver, console),
         Verb::Score(ScoreVerb::Bench2drive { files }) => score::bench2drive(files, console),
         Verb::Compare(pair) => compare::run(pair, console),

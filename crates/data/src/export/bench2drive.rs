@@ -43,7 +43,11 @@ pub struct Bench2DriveOptions {
 ///
 /// # Errors
 /// When no world is left, or a file cannot be read or written.
-pub fn bench2drive(set: &WorldSet, options: &Bench2DriveOptions, progress: &dyn Progress) -> Result<Exported, DataError> {
+pub fn bench2drive(
+    set: &WorldSet,
+    options: &Bench2DriveOptions,
+    progress: &dyn Progress,
+) -> Result<Exported, DataError> {
     let mut exported = Exported::default();
     let mut worlds: Vec<_> = options.parts.iter().flat_map(|part| worlds_of(set, *part)).collect();
     for (world, _) in worlds.split_off(options.limit.unwrap_or(usize::MAX).min(worlds.len())) {

@@ -50,7 +50,8 @@ pub(super) fn look(rig: &Rig, frames: &Frames) -> Seen {
                 }
                 let across = (column as f64 + 0.5 - camera.principal[0]) / camera.focal[0];
                 let below = (row as f64 + 0.5 - camera.principal[1]) / camera.focal[1];
-                let point = DVec3::from_array(camera.position_in_ego) + (forward + right * across + down * below) * metres
+                let point = DVec3::from_array(camera.position_in_ego)
+                    + (forward + right * across + down * below) * metres
                     - DVec3::from_array(mounting().translation);
                 for value in [point.x, point.y, point.z, 0.0, 0.0] {
                     seen.bytes.extend_from_slice(&(value as f32).to_le_bytes());

@@ -224,10 +224,9 @@ impl LocationMap {
                 let across = signal.pose_in_world.left() * 0.3;
                 let line = self.line(&label, &[p - across, p + across]);
                 let z = signal.ground_z_m + signal.height_m;
-                let pose = json!({"tx": p.x, "ty": p.y, "tz": z, "rx": 0.0, "ry": 0.0, "rz": signal.pose_in_world.yaw_rad});
-                let item = |color: &str, up: f64| {
-                    json!({"color": color, "shape": "CIRCLE", "rel_pos": {"tx": 0.0, "ty": 0.0, "tz": up, "rx": 0.0, "ry": 0.0, "rz": 0.0}, "to_road_block_tokens": []})
-                };
+                let pose =
+                    json!({"tx": p.x, "ty": p.y, "tz": z, "rx": 0.0, "ry": 0.0, "rz": signal.pose_in_world.yaw_rad});
+                let item = |color: &str, up: f64| json!({"color": color, "shape": "CIRCLE", "rel_pos": {"tx": 0.0, "ty": 0.0, "tz": up, "rx": 0.0, "ry": 0.0, "rz": 0.0}, "to_road_block_tokens": []});
                 let items = [item("RED", 0.3), item("YELLOW", 0.0), item("GREEN", -0.3)];
                 let row = json!({
                     "token": light, "line_token": line, "traffic_light_type": "VERTICAL", "from_road_block_token": "",
@@ -237,8 +236,10 @@ impl LocationMap {
                 lights.push(light);
             }
             for (i, stop) in signal.stop_lines.iter().enumerate() {
-                let (along, across) =
-                    (DVec2::from_angle(stop.yaw_rad) * 0.2, DVec2::from_angle(stop.yaw_rad).perp() * stop.width_m / 2.0);
+                let (along, across) = (
+                    DVec2::from_angle(stop.yaw_rad) * 0.2,
+                    DVec2::from_angle(stop.yaw_rad).perp() * stop.width_m / 2.0,
+                );
                 let c = stop.center + shift;
                 let outline = [c + along + across, c - along + across, c - along - across, c + along - across];
                 let polygon = self.polygon(&format!("{label} stop {i}"), &outline);
@@ -317,7 +318,8 @@ fn hull(points: impl Iterator<Item = DVec2>) -> Vec<DVec2> {
     let half = |points: &mut dyn Iterator<Item = &DVec2>| {
         let mut out: Vec<DVec2> = Vec::new();
         for p in points {
-            while out.len() >= 2 && (out[out.len() - 1] - out[out.len() - 2]).perp_dot(*p - out[out.len() - 2]) <= 1e-6 {
+            while out.len() >= 2 && (out[out.len() - 1] - out[out.len() - 2]).perp_dot(*p - out[out.len() - 2]) <= 1e-6
+            {
                 out.pop();
             }
             out.push(*p);
@@ -382,7 +384,8 @@ mod tests {
         let straight = outlines(&[at(0.0, 1.0), at(5.0, 1.0)], &[at(0.0, 0.0), at(5.0, 0.0)]);
         assert_eq!(straight.len(), 1);
         // Left and right swap sides halfway.
-        let twisted = outlines(&[at(0.0, 1.0), at(2.0, 1.0), at(4.0, 0.0)], &[at(0.0, 0.0), at(2.0, 0.0), at(4.0, 1.0)]);
+        let twisted =
+            outlines(&[at(0.0, 1.0), at(2.0, 1.0), at(4.0, 0.0)], &[at(0.0, 0.0), at(2.0, 0.0), at(4.0, 1.0)]);
         assert_eq!(twisted.len(), 2);
         assert!(twisted.iter().all(|piece| is_simple(piece)));
         assert_eq!(hull([at(0.0, 0.0), at(1.0, 0.0), at(0.5, 0.0), at(1.0, 1.0), at(0.0, 1.0)].into_iter()).len(), 4);

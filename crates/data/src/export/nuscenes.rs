@@ -205,7 +205,8 @@ fn place(position: DVec3, rotation: DQuat) -> Place {
 /// The ego's rear axle: nose up is a turn about its left axis, backwards.
 fn ego_place(ego: &EgoVehicle, shift: DVec2) -> Place {
     let p = ego.pose_in_world.position() + shift;
-    let rotation = DQuat::from_rotation_z(ego.pose_in_world.yaw_rad) * DQuat::from_rotation_y(-f64::from(ego.pitch_rad));
+    let rotation =
+        DQuat::from_rotation_z(ego.pose_in_world.yaw_rad) * DQuat::from_rotation_y(-f64::from(ego.pitch_rad));
     place(p.extend(ego.ground_z_m.into()), rotation)
 }
 
@@ -217,9 +218,8 @@ fn recordings(
     frames: &Frames,
     seen: &Seen,
 ) -> Result<Vec<Recording>, DataError> {
-    let file = |channel: &str, ending: &str| {
-        format!("samples/{channel}/{}__{channel}__{index:05}.{ending}", world.name)
-    };
+    let file =
+        |channel: &str, ending: &str| format!("samples/{channel}/{}__{channel}__{index:05}.{ending}", world.name);
     let lidar = file("LIDAR_TOP", "pcd.bin");
     write(&options.out.join(&lidar), &seen.bytes)?;
     let mut out = vec![Recording {

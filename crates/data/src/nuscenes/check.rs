@@ -70,9 +70,8 @@ impl Check {
             let can = set.root().join("can_bus").join(format!("{}_pose.json", scene.name));
             check.can_scenes += usize::from(can.is_file());
         }
-        let mapped = |location: &&String| {
-            set.root().join("maps/expansion").join(location).with_extension("json").is_file()
-        };
+        let mapped =
+            |location: &&String| set.root().join("maps/expansion").join(location).with_extension("json").is_file();
         check.map_expansions = check.locations.keys().filter(mapped).cloned().collect();
         for annotation in &t.annotations {
             let category = t.instances[annotation.instance as usize].category;
@@ -92,11 +91,13 @@ pub fn faults(set: &NuScenes) -> Vec<Fault> {
         let samples: Vec<u32> = set.samples_of(at).collect();
         let time = |sample: u32| set.tables.samples[sample as usize].timestamp_us;
         for pair in samples.windows(2).filter(|pair| time(pair[1]) <= time(pair[0])) {
-            let subject = format!("{} sample {}", scene.name, set.token_text(set.tables.samples[pair[1] as usize].token));
+            let subject =
+                format!("{} sample {}", scene.name, set.token_text(set.tables.samples[pair[1] as usize].token));
             add("sample", subject, "it is not later than the sample before it".into());
         }
         for sample in samples {
-            let name = || format!("{} sample {}", scene.name, set.token_text(set.tables.samples[sample as usize].token));
+            let name =
+                || format!("{} sample {}", scene.name, set.token_text(set.tables.samples[sample as usize].token));
             let missing: Vec<&str> =
                 CAMERAS.iter().chain([&EGO_CHANNEL]).filter(|c| set.recording(sample, c).is_none()).copied().collect();
             if !missing.is_empty() {

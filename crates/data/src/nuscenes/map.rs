@@ -117,11 +117,53 @@ fn inside(ring: &[DVec2], p: DVec2) -> bool {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DrivableArea(Vec<Polygon>);
 
+/// Pixels per metre of nuScenes' masks.
+const PIXELS_PER_M: f64 = 10.0;
+
 impl DrivableArea {
+    /// Whether nuScenes' mask of the area (10 pixels a metre, corners rounded to pixels, outlines drawn) covers the pixel
+    /// that a point lies in. Of two polygons that say otherwise about a pixel the later one counts.
+    pub fn covers(&self, [x, y]: [f64; 2]) -> bool {
+        if x < 0.0 || y < 0.0 {
+            return false;
+        }
+        let pixel = DVec2::new((x * PIXELS_PER_M).trunc(), (y * PIXELS_PER_M).trunc());
+        let reach = DVec2::splat(1.0 / PIXELS_PER_M);
+        let p = pixel / PIXELS_PER_M;
+        let near = |polygon: &&Polygon| p.cmpge(polygon.min - reach).all() && p.cmple(polygon.max + reach).all();
+        self.0.iter().filter(near).fold(false, |covered, polygon| {
+            (covered || drawn(&polygon.exterior, pixel)) && !polygon.holes.iter().any(|hole| drawn(hole, pixel))
+        })
+    }
+
     /// Whether a point lies in it.
     pub fn contains(&self, p: DVec2) -> bool {
         self.0.iter().any(|polygon| polygon.contains(p))
     }
+}
+
+/// Whether a ring with corners rounded to pixels covers a pixel: between its crossings of the pixel's row, rounded, or on
+/// one of its sides as a line is drawn.
+fn drawn(ring: &[DVec2], pixel: DVec2) -> bool {
+    let corner = |p: &DVec2| DVec2::new((p.x * PIXELS_PER_M).round_ties_even(), (p.y * PIXELS_PER_M).round_ties_even());
+    let mut crossings: Vec<f64> = Vec::new();
+    for (p, q) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+        let (a, b) = (corner(p), corner(q));
+        let along = b - a;
+        let steep = along.y.abs() > along.x.abs();
+        let (from, to, at) = if steep { (a.y, b.y, pixel.y) } else { (a.x, b.x, pixel.x) };
+        if at >= from.min(to) && at <= from.max(to) {
+            let t = if to == from { 0.0 } else { (at - from) / (to - from) };
+            if (a + along * t).round() == pixel {
+                return true;
+            }
+        }
+        if (a.y <= pixel.y) != (b.y <= pixel.y) {
+            crossings.push((a.x + along.x * (pixel.y - a.y) / along.y).round());
+        }
+    }
+    crossings.sort_by(f64::total_cmp);
+    crossings.chunks_exact(2).any(|pair| pair[0] <= pixel.x && pixel.x <= pair[1])
 }
 
 /// A location's map.
@@ -172,7 +214,9 @@ impl MapExpansion {
                 tokens.iter().map(|token| nodes.get(token.as_str()).copied().ok_or(token)).collect();
             match found {
                 Err(token) => Err(wrong(layer, format!("there is no node `{token}`"))),
-                Ok(points) if points.len() < least => Err(wrong(layer, format!("{} points, expected {least}", points.len()))),
+                Ok(points) if points.len() < least => {
+                    Err(wrong(layer, format!("{} points, expected {least}", points.len())))
+                }
                 Ok(points) => Ok(points),
             }
         };
@@ -203,7 +247,12 @@ impl MapExpansion {
         let drivable: Result<Vec<Polygon>, DataError> =
             raw.drivable_area.iter().flat_map(|a| &a.polygon_tokens).map(|t| polygon("drivable_area", t)).collect();
         let mut dividers = Vec::new();
-        for (layer, row) in raw.road_divider.iter().map(|r| ("road_divider", r)).chain(raw.lane_divider.iter().map(|r| ("lane_divider", r))) {
+        for (layer, row) in raw
+            .road_divider
+            .iter()
+            .map(|r| ("road_divider", r))
+            .chain(raw.lane_divider.iter().map(|r| ("lane_divider", r)))
+        {
             let line = lines.get(row.line_token.as_str());
             dividers.push(line.cloned().ok_or_else(|| wrong(layer, format!("there is no line `{}`", row.line_token)))?);
         }
@@ -212,10 +261,16 @@ impl MapExpansion {
             let sound = |arc: &&Arcline| {
                 let numbers = arc.start_pose.iter().chain(&arc.segment_length).chain([&arc.radius]);
                 let finite = numbers.into_iter().all(|v| v.is_finite());
-                finite && arc.shape.len() == 3 && arc.radius > 0.0 && arc.segment_length.iter().all(|l| (0.0..1e4).contains(l))
+                finite
+                    && arc.shape.len() == 3
+                    && arc.radius > 0.0
+                    && arc.segment_length.iter().all(|l| (0.0..1e4).contains(l))
             };
             if !arcs.iter().all(|arc| sound(&arc)) {
-                return Err(wrong("arcline_path_3", format!("a path of lane `{lane}` has a length, radius or shape that cannot be")));
+                return Err(wrong(
+                    "arcline_path_3",
+                    format!("a path of lane `{lane}` has a length, radius or shape that cannot be"),
+                ));
             }
             centerlines.push(arcs.iter().flat_map(discretize).collect());
         }

@@ -150,6 +150,15 @@ impl NuScenes {
         Some([(b[0] - a[0]) / span_s, (b[1] - a[1]) / span_s])
     }
 
+    /// A box's instance at the next keyframes, as far as they follow without a gap, at most `count`.
+    pub fn ahead(&self, annotation: &Annotation, count: usize) -> impl Iterator<Item = &Annotation> {
+        let follow = |now: &Annotation| {
+            let next = self.tables.annotations.get(now.next as usize)?;
+            (next.sample == self.tables.samples[now.sample as usize].next).then_some(next)
+        };
+        std::iter::successors(follow(annotation), move |now| follow(now)).take(count)
+    }
+
     /// Recorded centres of a box's instance after it: at most `count`, none later than `limit_s` after it.
     pub fn future(&self, annotation: &Annotation, count: usize, limit_s: f64) -> Vec<[f64; 2]> {
         let time = |a: &Annotation| self.tables.samples[a.sample as usize].timestamp_us;

@@ -5,16 +5,14 @@
 //! 2 m or more to a side at its last known step is a turn to that side. A planner that is given it is told something of the
 //! answer; figures on this source say so by its name.
 
-use super::tables::{Annotation, NONE, Place};
+use super::tables::{Annotation, Place};
 use super::{CAMERAS, CanBus, EGO_CHANNEL, MapExpansion, NuScenes};
 use crate::DataError;
 use crate::scenarionet::{Moment, Scene};
 use apprentice_core::geometry::{DQuat, DVec2, DVec3};
 use apprentice_core::sample::{LightState, SampleId, Tier};
 use apprentice_core::trajectory::HORIZON_STEPS;
-use apprentice_core::{
-    AgentClass, AgentLabel, Camera, Command, EgoState, Pose2, Sample, Trajectory, wrap_angle,
-};
+use apprentice_core::{AgentClass, AgentLabel, Camera, Command, EgoState, Pose2, Sample, Trajectory, wrap_angle};
 use std::path::PathBuf;
 
 /// A future further aside than this at its last step is a turn, metres.
@@ -140,17 +138,22 @@ impl NuScenes {
             }
             EgoState {
                 speed_mps: speed(at) as f32,
-                acceleration_mps2: if follows(at - 1) { ((speed(at) - speed(at - 1)) / step_s(at)) as f32 } else { 0.0 },
+                acceleration_mps2: if follows(at - 1) {
+                    ((speed(at) - speed(at - 1)) / step_s(at)) as f32
+                } else {
+                    0.0
+                },
                 yaw_rate_radps: (wrap_angle(poses[at].yaw_rad - poses[at - 1].yaw_rad) / step_s(at)) as f32,
             }
         };
         let moments = (0..samples.len()).map(|at| {
             let frame = poses[at];
-            let known: Vec<DVec2> =
-                (at + 1..=at + HORIZON_STEPS).take_while(|&k| follows(k)).map(|k| frame.to_local(poses[k].position())).collect();
-            let future = Trajectory(std::array::from_fn(|step| {
-                known.get(step).map_or([0.0; 2], |p| [p.x as f32, p.y as f32])
-            }));
+            let known: Vec<DVec2> = (at + 1..=at + HORIZON_STEPS)
+                .take_while(|&k| follows(k))
+                .map(|k| frame.to_local(poses[k].position()))
+                .collect();
+            let future =
+                Trajectory(std::array::from_fn(|step| known.get(step).map_or([0.0; 2], |p| [p.x as f32, p.y as f32])));
             let aside = known.last().map_or(0.0, |p| p.y);
             let command = match aside {
                 y if y >= TURN_M => Command::Left,
@@ -181,7 +184,10 @@ impl NuScenes {
         let label = |(_, annotation): (u32, &Annotation)| {
             let category = self.tables.instances[annotation.instance as usize].category;
             let class = class_of_category(&self.tables.categories[category as usize])?;
-            let future = self.poses_ahead(annotation, frame);
+            let future: Vec<Pose2> = self
+                .ahead(annotation, HORIZON_STEPS)
+                .map(|next| frame.pose_to_local(pose_in_plane(&next.place)))
+                .collect();
             let center = frame.to_local(DVec2::new(annotation.place.translation[0], annotation.place.translation[1]));
             let [width, length, height] = annotation.size_wlh_m;
             let velocity = self.velocity_mps(annotation).map_or(DVec2::ZERO, DVec2::from_array);
@@ -203,20 +209,5 @@ impl NuScenes {
             })
         };
         self.boxes(sample).filter_map(label).collect()
-    }
-
-    /// Poses of a box's instance at the next keyframes, in a frame, as far as they follow without a gap.
-    fn poses_ahead(&self, annotation: &Annotation, frame: Pose2) -> Vec<Pose2> {
-        let mut out = Vec::new();
-        let mut now = annotation;
-        while out.len() < HORIZON_STEPS && now.next != NONE {
-            let next = &self.tables.annotations[now.next as usize];
-            if next.sample != self.tables.samples[now.sample as usize].next {
-                break;
-            }
-            out.push(frame.pose_to_local(pose_in_plane(&next.place)));
-            now = next;
-        }
-        out
     }
 }

@@ -245,7 +245,10 @@ impl<T> Keyed<T> {
     /// The row that a field names.
     fn find<const N: usize>(&self, row: &Row<'_, N>, field: usize) -> Result<u32, DataError> {
         let token = row.token(field)?;
-        self.places.get(&token).copied().ok_or_else(|| row.wrong(field, format!("no row of `{}` has this token", self.name)))
+        self.places
+            .get(&token)
+            .copied()
+            .ok_or_else(|| row.wrong(field, format!("no row of `{}` has this token", self.name)))
     }
 }
 
@@ -512,9 +515,8 @@ fn annotations(
         if size_wlh_m.iter().any(|s| *s <= 0.0) {
             return Err(row.wrong(6, "a size that is not positive"));
         }
-        let points = |field| {
-            row.count(field).and_then(|n| u32::try_from(n).map_err(|_| row.wrong(field, "too many points")))
-        };
+        let points =
+            |field| row.count(field).and_then(|n| u32::try_from(n).map_err(|_| row.wrong(field, "too many points")));
         chain.push([row.optional_token(8)?, row.optional_token(9)?]);
         Ok(Annotation {
             token: row.token(0)?,

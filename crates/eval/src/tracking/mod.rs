@@ -208,7 +208,11 @@ fn judge_class(scenes: &[Vec<Frame>], matching: &Matching) -> TrackingFigures {
     let mut summaries: Vec<Option<Summary>> = Vec::with_capacity(thresholds.len());
     for (at, threshold) in thresholds.iter().enumerate() {
         let same = at > 0 && thresholds[at - 1] == *threshold;
-        let summary = if same { summaries[at - 1].clone() } else { threshold.map(|t| follow(scenes, Some(t), matching.distance_m).0) };
+        let summary = if same {
+            summaries[at - 1].clone()
+        } else {
+            threshold.map(|t| follow(scenes, Some(t), matching.distance_m).0)
+        };
         summaries.push(summary);
     }
     if summaries.iter().all(Option::is_none) {

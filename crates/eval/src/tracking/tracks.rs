@@ -33,8 +33,7 @@ pub(super) fn scenes(ranges: &Ranges, truth: &[TruthSample], predictions: &[Samp
         });
         tracked.collect::<Vec<_>>()
     });
-    let frames: Vec<Frame> =
-        recorded.zip(predicted).map(|(truth, predictions)| Frame { truth, predictions }).collect();
+    let frames: Vec<Frame> = recorded.zip(predicted).map(|(truth, predictions)| Frame { truth, predictions }).collect();
     let mut out: Vec<Vec<Frame>> = Vec::new();
     let mut start = 0;
     for end in 1..=truth.len() {
