@@ -149,7 +149,7 @@ fn forecasts_are_ranked_by_probability() {
         probabilities: vec![0.1, 0.6, 0.3],
     };
     let forecast = Forecast { entry: &entry, truth: truth.clone(), off_road: None };
-    let found = prediction::evaluate(named(), &[forecast.clone()]).unwrap();
+    let found = prediction::evaluate(named(), std::slice::from_ref(&forecast)).unwrap();
     // The first is 3 m off and a miss; of all three the best is 0.5 m off.
     let rows: Vec<(usize, f64, f64)> = found.top_k.iter().map(|k| (k.k, k.min_ade_m, k.miss_rate)).collect();
     assert_eq!(rows, [(1, 3.0, 1.0), (5, 0.5, 0.0), (10, 0.5, 0.0)]);
