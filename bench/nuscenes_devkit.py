@@ -163,7 +163,7 @@ def render(root):
     location = nusc.get("log", scene["log_token"])["location"]
     with tempfile.TemporaryDirectory() as out:
         quiet(lambda: nusc.render_sample(sample["token"], out_path=f"{out}/sample.png", verbose=False))
-        quiet(lambda: nusc.render_egoposes_on_map(location, [scene["token"]], verbose=False, out_path=f"{out}/poses.png"))
+        quiet(lambda: nusc.render_egoposes_on_map(location, [scene["token"]], out_path=f"{out}/poses.png"))
         done["rendered_bytes"] = sum(p.stat().st_size for p in pathlib.Path(out).iterdir())
     plt.close("all")
     boxes = [nusc.get_sample_data(token)[1] for channel, token in sample["data"].items() if channel.startswith("CAM")]
