@@ -12,7 +12,7 @@ Needs Python 3.9–3.11 with nuscenes-devkit==1.2.0, motmetrics==1.4.0, pandas<2
 `compare` and `speed` also need `target/release/apprentice`. Each prints one JSON document.
 """
 
-import argparse, contextlib, io, json, math, os, pathlib, random, resource, statistics, subprocess, sys, tempfile, time
+import argparse, contextlib, io, json, math, os, pathlib, random, statistics, subprocess, sys, tempfile, time
 
 EXAMPLE = "target/release/examples/nuscenes_sets"
 APPRENTICE = "target/release/apprentice"
@@ -211,27 +211,32 @@ def larger(source, out, copies):
 
 
 def loaded(root):
-    """Seconds and peak memory of the devkit's load, in a process of its own, imports not counted."""
+    """Seconds and megabytes of the devkit's load, in a process of its own, imports not counted."""
     code = f"""
-import resource, time, json
+import json, time
 from nuscenes import NuScenes
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    return next(int(line.split()[1]) / 1024 for line in open('/proc/self/status') if line.startswith('VmHWM'))
+before = peak()
 begin = time.perf_counter()
 NuScenes('v1.0-mini', {str(root)!r}, verbose=False)
-print(json.dumps([time.perf_counter() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024]))
+print(json.dumps([time.perf_counter() - begin, peak() - before]))
 """
     return json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
 
 
 def timed(command):
-    """Seconds and peak memory of a whole process of ours."""
+    """Seconds of a whole process of ours."""
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begin
-    if status:
-        raise SystemExit(f"{command} failed")
-    return seconds, usage.ru_maxrss / 1024
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begin
+
+
+def peak_mb(command):
+    """Megabytes of a whole process of ours. A process inherits the peak of the one that starts it, so a small one does."""
+    code = "import os, sys; pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); print(os.wait4(pid, 0)[2].ru_maxrss / 1024)"
+    found = subprocess.run([sys.executable, "-S", "-c", code, *command], check=True, capture_output=True).stdout
+    return float(found.split()[-1])
 
 
 def interval(ratios):
@@ -251,13 +256,15 @@ def speed(shared, pairs, copies):
         load, judge, mega = [], [], []
         for _ in range(pairs):
             theirs, memory = loaded(large)
-            ours, our_memory = timed([APPRENTICE, "data", "info", f"nuscenes:{large}", "--json"])
+            command = [APPRENTICE, "data", "info", f"nuscenes:{large}", "--json"]
+            ours = timed(command)
+            our_memory = peak_mb(command)
             load.append(theirs / ours)
             mega.append(memory / our_memory)
             begin = time.perf_counter()
             quiet(lambda: detection(nusc, small / "detection.json", "mini_val"))
             theirs_judge = time.perf_counter() - begin
-            ours_judge, _ = timed([APPRENTICE, "eval", "detection", "--data", f"nuscenes:{small}", "--results", str(small / "detection.json"), "--json"])
+            ours_judge = timed([APPRENTICE, "eval", "detection", "--data", f"nuscenes:{small}", "--results", str(small / "detection.json"), "--json"])
             judge.append(theirs_judge / ours_judge)
         size = sum(p.stat().st_size for p in (large / "v1.0-mini").iterdir()) / 1e6
     return {

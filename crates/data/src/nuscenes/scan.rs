@@ -7,7 +7,7 @@ use super::token::Token;
 use crate::DataError;
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Bytes read at once. A row that is longer makes the buffer grow.
@@ -192,6 +192,47 @@ enum Step<const N: usize> {
     Bad(usize, &'static str),
 }
 
+/// Part of a table's file: from the start of a row (or of the file) to the end of one (or of the file).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    begin: u64,
+    end: Option<u64>,
+}
+
+/// The whole file.
+pub(super) const WHOLE: Part = Part { begin: 0, end: None };
+
+/// Cut a large table where rows seem to end, into at most `most` parts. A text may look like the end of a row, so a part
+/// that cannot be read says nothing yet: read the whole.
+pub(super) fn parts(path: &Path, most: u64) -> Vec<Part> {
+    let cut = || -> std::io::Result<Vec<Part>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let count = most.min(length / (4 * BLOCK as u64)).max(1);
+        let mut found = vec![WHOLE];
+        for part in 1..count {
+            let from = length / count * part;
+            let mut window = vec![0; 1 << 14];
+            file.seek(SeekFrom::Start(from))?;
+            file.read_exact(&mut window)?;
+            let ends = window.iter().enumerate().filter(|(_, byte)| **byte == b'}').map(|(at, _)| at + 1);
+            let next = |end: usize| {
+                let comma = space(&window, end);
+                let row = space(&window, comma + 1);
+                (window.get(comma) == Some(&b',') && window.get(row) == Some(&b'{')).then_some((end, row))
+            };
+            if let Some((end, row)) = ends.into_iter().find_map(next) {
+                if let Some(last) = found.last_mut() {
+                    last.end = Some(from + end as u64);
+                }
+                found.push(Part { begin: from + row as u64, end: None });
+            }
+        }
+        Ok(found)
+    };
+    cut().unwrap_or_else(|_| vec![WHOLE])
+}
+
 /// Hand every row of a table to `take`; the number of rows.
 ///
 /// # Errors
@@ -199,13 +240,27 @@ enum Step<const N: usize> {
 pub(super) fn rows<const N: usize>(
     path: &Path,
     fields: [&'static str; N],
+    take: impl FnMut(&Row<'_, N>) -> Result<(), DataError>,
+) -> Result<u32, DataError> {
+    rows_of(path, WHOLE, fields, take)
+}
+
+/// [`rows`] of a part.
+///
+/// # Errors
+/// As [`rows`]; rows are counted from the part's first.
+pub(super) fn rows_of<const N: usize>(
+    path: &Path,
+    part: Part,
+    fields: [&'static str; N],
     mut take: impl FnMut(&Row<'_, N>) -> Result<(), DataError>,
 ) -> Result<u32, DataError> {
     let io = |source| DataError::Io { path: path.into(), source };
     let mut file = File::open(path).map_err(io)?;
+    file.seek(SeekFrom::Start(part.begin)).map_err(io)?;
     let mut buffer: Vec<u8> = Vec::with_capacity(2 * BLOCK);
-    let (mut at, mut base, mut number, mut ended) = (0, 0_u64, 0_usize, false);
-    let mut opened = false;
+    let (mut at, mut base, mut number, mut ended) = (0, part.begin, 0_usize, false);
+    let mut opened = part.begin > 0;
     loop {
         let step = if opened { next_row(&buffer, at, &fields, number == 0) } else { open(&buffer, at) };
         match step {
@@ -214,6 +269,9 @@ pub(super) fn rows<const N: usize>(
                 take(&Row { path, number, fields: &fields, raw })?;
                 number += 1;
                 at = next;
+                if part.end.is_some_and(|end| base + at as u64 >= end) {
+                    return Ok(number as u32);
+                }
             }
             Step::Row(_, next) => (opened, at) = (true, next),
             Step::End(next) => {
@@ -324,18 +382,34 @@ fn next_row<const N: usize>(buffer: &[u8], at: usize, fields: &[&'static str; N]
     }
 }
 
+/// Where the first byte that is one of `N` lies, from `from` on. Eight bytes are looked at together.
+fn find<const N: usize>(buffer: &[u8], from: usize, wanted: [u8; N]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut at = from;
+    while let Some(eight) = buffer.get(at..at + 8) {
+        let word = u64::from_le_bytes(eight.try_into().ok()?);
+        // A byte that is wanted becomes zero, and only a zero byte borrows into its own top bit first.
+        let hits = wanted.iter().fold(0, |hits, byte| {
+            let zero = word ^ (ONES * u64::from(*byte));
+            hits | (zero.wrapping_sub(ONES) & !zero & (0x80 * ONES))
+        });
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    buffer.get(at..)?.iter().position(|byte| wanted.contains(byte)).map(|found| at + found)
+}
+
 /// Just after the closing quote of the string that opens at `at`.
 fn string_end(buffer: &[u8], at: usize) -> Option<usize> {
     let mut from = at + 1;
     loop {
-        let found = buffer[from..].iter().position(|byte| *byte == b'"' || *byte == b'\\')?;
-        if buffer[from + found] == b'"' {
-            return Some(from + found + 1);
+        let found = find(buffer, from, [b'"', b'\\'])?;
+        if buffer[found] == b'"' {
+            return Some(found + 1);
         }
-        from += found + 2;
-        if from > buffer.len() {
-            return None;
-        }
+        from = found + 2;
     }
 }
 
@@ -346,22 +420,21 @@ fn value_end(buffer: &[u8], at: usize) -> Result<Option<usize>, (usize, &'static
         Some(b'"') => Ok(string_end(buffer, at)),
         Some(b'[' | b'{') => {
             let (mut depth, mut place) = (0_usize, at);
-            while let Some(byte) = buffer.get(place) {
-                match byte {
+            while let Some(found) = find(buffer, place, [b'[', b']', b'{', b'}', b'"']) {
+                place = found + 1;
+                match buffer[found] {
                     b'[' | b'{' => depth += 1,
-                    b']' | b'}' => {
-                        depth -= 1;
-                        if depth == 0 {
-                            return Ok(Some(place + 1));
-                        }
-                    }
-                    b'"' => match string_end(buffer, place) {
-                        Some(end) => place = end - 1,
+                    b'"' => match string_end(buffer, found) {
+                        Some(end) => place = end,
                         None => return Ok(None),
                     },
-                    _ => {}
+                    _ => {
+                        depth -= 1;
+                        if depth == 0 {
+                            return Ok(Some(place));
+                        }
+                    }
                 }
-                place += 1;
             }
             Ok(None)
         }

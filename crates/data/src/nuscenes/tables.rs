@@ -3,9 +3,10 @@
 //! Of `sample_data` only keyframes are kept, and of `ego_pose` only the poses of those: a data set's sweeps are ten times
 //! its keyframes and nothing here looks at them.
 
-use super::scan::{Row, rows};
+use super::scan::{Part, Row, WHOLE, parts, rows, rows_of};
 use super::token::{Places, Token};
 use crate::DataError;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -316,7 +317,11 @@ pub fn read(folder: &Path) -> Result<Tables, DataError> {
     // The two large files at once: recordings and poses beside annotations.
     let (recorded, annotations) = rayon::join(
         || recordings(folder, &samples, &calibrated),
-        || annotations(folder, &samples, &instances, &attributes, &visibility),
+        || {
+            let referred =
+                Referred { samples: &samples, instances: &instances, attributes: &attributes, visibility: &visibility };
+            annotations(folder, &referred)
+        },
     );
     let (data, data_rows, pose_rows) = recorded?;
     let maps = Keyed::read(folder, "map", ["token", "log_tokens", "filename"], |row| {
@@ -476,62 +481,95 @@ fn recordings(
     Ok((data, data_rows, pose_rows))
 }
 
-fn annotations(
-    folder: &Path,
-    samples: &Keyed<SampleRow>,
-    instances: &Keyed<Instance>,
-    attributes: &Keyed<String>,
-    visibility: &Keyed<u8>,
-) -> Result<Vec<Annotation>, DataError> {
-    let fields = [
-        "token",
-        "sample_token",
-        "instance_token",
-        "visibility_token",
-        "attribute_tokens",
-        "translation",
-        "size",
-        "rotation",
-        "prev",
-        "next",
-        "num_lidar_pts",
-        "num_radar_pts",
-    ];
-    let mut chain = Vec::new();
-    let mut table = Keyed::read(folder, "sample_annotation", fields, |row| {
-        let attribute = match row.tokens(4)?[..] {
-            [] => NONE,
-            [token] => {
-                let place = attributes.places.get(&token);
-                *place.ok_or_else(|| row.wrong(4, "no row of `attribute` has this token"))?
+/// What annotations refer to.
+struct Referred<'a> {
+    samples: &'a Keyed<SampleRow>,
+    instances: &'a Keyed<Instance>,
+    attributes: &'a Keyed<String>,
+    visibility: &'a Keyed<u8>,
+}
+
+const ANNOTATION_FIELDS: [&str; 12] = [
+    "token",
+    "sample_token",
+    "instance_token",
+    "visibility_token",
+    "attribute_tokens",
+    "translation",
+    "size",
+    "rotation",
+    "prev",
+    "next",
+    "num_lidar_pts",
+    "num_radar_pts",
+];
+
+/// Rows with the tokens of their chains.
+type Chained = (Vec<Annotation>, Vec<[Option<Token>; 2]>);
+
+fn annotations(folder: &Path, referred: &Referred<'_>) -> Result<Vec<Annotation>, DataError> {
+    let mut table = Keyed::empty(folder, "sample_annotation");
+    let path = table.path.clone();
+    let read = |part: &Part| -> Result<Chained, DataError> {
+        let (mut annotations, mut chain) = (Vec::new(), Vec::new());
+        rows_of(&path, *part, ANNOTATION_FIELDS, |row| {
+            annotations.push(annotation(row, referred)?);
+            chain.push([row.optional_token(8)?, row.optional_token(9)?]);
+            Ok(())
+        })?;
+        Ok((annotations, chain))
+    };
+    // The largest table: its parts at once. If one cannot be read, the whole tells which row is wrong.
+    let cut: Result<Vec<Chained>, DataError> = parts(&path, 8).par_iter().map(read).collect();
+    let pieces = cut.or_else(|_| read(&WHOLE).map(|whole| vec![whole]))?;
+    let count = pieces.iter().map(|(rows, _)| rows.len()).sum();
+    let mut chain = Vec::with_capacity(count);
+    table.rows.reserve_exact(count);
+    table.places.reserve(count);
+    for (rows, links) in pieces {
+        for row in rows {
+            if table.places.insert(row.token, table.rows.len() as u32).is_some() {
+                let (field, problem) = ("token".into(), "this token is in the table twice".into());
+                return Err(DataError::Table { path, row: table.rows.len(), field, problem });
             }
-            _ => return Err(row.wrong(4, "a box has at most one attribute")),
-        };
-        let level = match row.optional_token(3)? {
-            None => 0,
-            Some(_) => visibility.rows[visibility.find(row, 3)? as usize],
-        };
-        let size_wlh_m: [f64; 3] = row.vector(6)?;
-        if size_wlh_m.iter().any(|s| *s <= 0.0) {
-            return Err(row.wrong(6, "a size that is not positive"));
+            table.rows.push(row);
         }
-        let points =
-            |field| row.count(field).and_then(|n| u32::try_from(n).map_err(|_| row.wrong(field, "too many points")));
-        chain.push([row.optional_token(8)?, row.optional_token(9)?]);
-        Ok(Annotation {
-            token: row.token(0)?,
-            sample: samples.find(row, 1)?,
-            instance: instances.find(row, 2)?,
-            place: Place { translation: row.vector(5)?, rotation: rotation(row, 7)? },
-            size_wlh_m,
-            attribute,
-            visibility: level,
-            lidar_points: points(10)?,
-            radar_points: points(11)?,
-            prev: NONE,
-            next: NONE,
-        })
-    })?;
+        chain.extend(links);
+    }
     link(&mut table, &chain, |row| [&mut row.prev, &mut row.next])?;
     Ok(table.rows)
+}
+
+fn annotation(row: &Row<'_, 12>, referred: &Referred<'_>) -> Result<Annotation, DataError> {
+    let attribute = match row.tokens(4)?[..] {
+        [] => NONE,
+        [token] => {
+            let place = referred.attributes.places.get(&token);
+            *place.ok_or_else(|| row.wrong(4, "no row of `attribute` has this token"))?
+        }
+        _ => return Err(row.wrong(4, "a box has at most one attribute")),
+    };
+    let visibility = match row.optional_token(3)? {
+        None => 0,
+        Some(_) => referred.visibility.rows[referred.visibility.find(row, 3)? as usize],
+    };
+    let size_wlh_m: [f64; 3] = row.vector(6)?;
+    if size_wlh_m.iter().any(|s| *s <= 0.0) {
+        return Err(row.wrong(6, "a size that is not positive"));
+    }
+    let points =
+        |field| row.count(field).and_then(|n| u32::try_from(n).map_err(|_| row.wrong(field, "too many points")));
+    Ok(Annotation {
+        token: row.token(0)?,
+        sample: referred.samples.find(row, 1)?,
+        instance: referred.instances.find(row, 2)?,
+        place: Place { translation: row.vector(5)?, rotation: rotation(row, 7)? },
+        size_wlh_m,
+        attribute,
+        visibility,
+        lidar_points: points(10)?,
+        radar_points: points(11)?,
+        prev: NONE,
+        next: NONE,
+    })
 }
