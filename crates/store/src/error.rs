@@ -97,7 +97,8 @@ impl Hint for StoreError {
                 }
                 std::io::ErrorKind::PermissionDenied => Some("check the permissions of the file and its folder".into()),
                 std::io::ErrorKind::StorageFull => Some("free some disk space and run the same command again".into()),
-                _ => None,
+                std::io::ErrorKind::IsADirectory => Some("name the file in the folder, not the folder".into()),
+                _ => Some("check that the path names a file of the right kind, on a disk that works".into()),
             },
             Self::Corrupt { path, .. } => Some(format!(
                 "the file was cut short or changed after it was written; delete {} and run the command that made it again",
