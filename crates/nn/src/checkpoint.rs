@@ -51,11 +51,14 @@ fn dtype_name(kind: Kind) -> Option<(&'static str, usize)> {
         Kind::Int64 => ("I64", 8),
         Kind::Int => ("I32", 4),
         Kind::Uint8 => ("U8", 1),
+        Kind::Int16 => ("I16", 2),
+        Kind::Int8 => ("I8", 1),
+        Kind::Bool => ("BOOL", 1),
         _ => return None,
     })
 }
 
-fn kind_of(dtype: Dtype) -> Option<Kind> {
+pub(crate) fn kind_of(dtype: Dtype) -> Option<Kind> {
     Some(match dtype {
         Dtype::F32 => Kind::Float,
         Dtype::F64 => Kind::Double,
@@ -64,6 +67,9 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
         Dtype::I64 => Kind::Int64,
         Dtype::I32 => Kind::Int,
         Dtype::U8 => Kind::Uint8,
+        Dtype::I16 => Kind::Int16,
+        Dtype::I8 => Kind::Int8,
+        Dtype::BOOL => Kind::Bool,
         _ => return None,
     })
 }
@@ -71,7 +77,7 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
 /// The bytes of a safetensors file: its checksum, metadata ordered by field, tensors ordered by key.
 ///
 /// # Panics
-/// If a tensor is of a kind that no model here uses (complex, quantised, boolean).
+/// If a tensor is of a kind that no model here uses (complex, quantised).
 pub fn tensor_bytes(tensors: &[(String, Tensor)], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut ordered: Vec<_> = tensors.iter().collect();
     ordered.sort_by(|a, b| a.0.cmp(&b.0));

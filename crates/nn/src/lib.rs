@@ -13,12 +13,16 @@ pub mod error;
 pub mod gru;
 pub mod linear;
 pub mod llama;
+pub mod lora;
 pub mod norm;
 pub mod onnx;
 pub mod optim;
+mod pth;
+pub mod rotary;
 pub mod schedule;
 pub mod transformer;
 pub mod vars;
+pub mod weights;
 
 pub use attention::{AttentionConfig, MultiHeadAttention};
 pub use checkpoint::{TensorFile, read_tensors, write_tensors};
@@ -26,11 +30,13 @@ pub use conv::{Conv2d, ConvConfig};
 pub use error::NnError;
 pub use gru::Gru;
 pub use linear::{Activation, Embedding, Linear, Mlp};
+pub use lora::{Lora, LoraConfig};
 pub use norm::{BatchNorm2d, LayerNorm, RmsNorm};
 pub use optim::{AdamW, AdamWConfig, Ema, StepReport};
 pub use schedule::Schedule;
 pub use transformer::{DecoderLayer, EncoderLayer, TransformerConfig};
-pub use vars::{Init, Path, VarStore};
+pub use vars::{Init, Path, Precision, VarStore};
+pub use weights::Weights;
 
 /// The threads libtorch computes with. Call once at start: results may differ in the last bits across counts.
 ///

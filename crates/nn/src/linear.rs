@@ -2,16 +2,57 @@
 
 use crate::onnx::{Graph, Value};
 use crate::vars::{Init, Path};
-use tch::Tensor;
+use std::sync::{Arc, Mutex};
+use tch::{Device, Tensor};
 
-/// y = x Wᵀ + b.
+/// The low-rank update of one linear layer: y += scale · (x Aᵀ) Bᵀ.
+#[derive(Debug)]
+pub(crate) struct Update {
+    /// `[rank, in]`.
+    pub a: Tensor,
+    /// `[out, rank]`.
+    pub b: Tensor,
+    /// Its factor.
+    pub scale: f64,
+    /// Whether it is added to the weight already.
+    pub merged: bool,
+}
+
+impl Update {
+    /// What it adds to the weight, `[out, in]`.
+    pub fn delta(&self) -> Tensor {
+        self.b.matmul(&self.a) * self.scale
+    }
+}
+
+/// What an adapter sees of a linear layer: its weight, and the place of its update.
+#[derive(Debug)]
+pub(crate) struct Adaptable {
+    /// A shallow clone of the layer's weight.
+    pub weight: Tensor,
+    /// Whether that weight is held in 8 bits.
+    pub quantised: bool,
+    /// The update, once there is one.
+    pub update: Option<Update>,
+}
+
+/// The handle of an [`Adaptable`]: the layer holds one, the store of variables another.
+pub(crate) type Slot = Arc<Mutex<Adaptable>>;
+
+/// y = x Wᵀ + b, in floating point or with 8-bit weights, with or without a low-rank update ([`crate::Lora`]).
 #[derive(Debug)]
 pub struct Linear {
     /// `[out, in]`.
     pub weight: Tensor,
     /// `[out]`.
     pub bias: Option<Tensor>,
+    /// `[out]`: what a step of the 8-bit weight is worth.
+    scale: Option<Tensor>,
+    slot: Slot,
 }
+
+/// Rows up to which the 8-bit kernel is quicker than widening the weight for a plain product.
+const INT8_ROWS: i64 = 8;
 
 impl Linear {
     /// Xavier weights, zero bias.
@@ -21,21 +62,54 @@ impl Linear {
 
     /// Chosen weights; `bias` is its initial value, or `None` for no bias.
     pub fn with_init(path: &Path, inputs: i64, outputs: i64, init: Init, bias: Option<f64>) -> Self {
-        Self {
-            weight: path.param("weight", &[outputs, inputs], init),
-            bias: bias.map(|value| path.param("bias", &[outputs], Init::Constant(value))),
-        }
+        let shape = [outputs, inputs];
+        let quantised = if path.wants_int8() { path.quantised("weight", &shape) } else { None };
+        let (weight, scale) = match quantised {
+            Some((weight, scale)) => (weight, Some(scale)),
+            None => (path.param("weight", &shape, init), None),
+        };
+        let adaptable = Adaptable { weight: weight.shallow_clone(), quantised: scale.is_some(), update: None };
+        let slot = Arc::new(Mutex::new(adaptable));
+        path.register(&slot);
+        let bias = bias.map(|value| path.param("bias", &[outputs], Init::Constant(value)));
+        Self { weight, bias, scale, slot }
     }
 
     /// # Shapes
     /// `[…, in]` → `[…, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, self.bias.as_ref())
+        let y = match &self.scale {
+            None => x.linear(&self.weight, self.bias.as_ref()),
+            Some(scale) => self.forward_int8(x, scale),
+        };
+        match &self.slot.lock().expect("no thread panics while it holds an update").update {
+            Some(u) if !u.merged => {
+                y + (x.to_kind(u.a.kind()).linear::<&Tensor>(&u.a, None).linear::<&Tensor>(&u.b, None) * u.scale)
+                    .to_kind(x.kind())
+            }
+            _ => y,
+        }
     }
 
-    /// `forward`, as a graph.
+    fn forward_int8(&self, x: &Tensor, scale: &Tensor) -> Tensor {
+        let size = x.size();
+        let inputs = size[size.len() - 1];
+        let rows = x.reshape([-1, inputs]);
+        let few = rows.size()[0] <= INT8_ROWS && x.device() == Device::Cpu;
+        let y = match (few, &self.bias) {
+            (true, None) => rows.internal_weight_int8pack_mm(&self.weight, scale),
+            (true, Some(bias)) => rows.internal_weight_int8pack_mm(&self.weight, scale) + bias,
+            (false, bias) => rows.linear(&(self.weight.to_kind(x.kind()) * scale.unsqueeze(1)), bias.as_ref()),
+        };
+        y.reshape([&size[..size.len() - 1], &[y.size()[1]]].concat())
+    }
+
+    /// `forward`, as a graph; an update is in the graph's weight.
     pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
-        graph.linear(x, &self.weight, self.bias.as_ref())
+        match &self.slot.lock().expect("no thread panics while it holds an update").update {
+            Some(u) if !u.merged => graph.linear(x, &(&self.weight + u.delta()), self.bias.as_ref()),
+            _ => graph.linear(x, &self.weight, self.bias.as_ref()),
+        }
     }
 }
 
@@ -45,17 +119,37 @@ impl Linear {
 pub enum Activation {
     Relu,
     Gelu,
+    /// GELU by its tanh approximation.
+    GeluTanh,
+    /// x · σ(1.702 x), CLIP's.
+    QuickGelu,
     Sigmoid,
     Tanh,
     Silu,
 }
 
 impl Activation {
+    /// From the word in a Hugging Face `config.json`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "relu" => Self::Relu,
+            "gelu" => Self::Gelu,
+            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Self::GeluTanh,
+            "quick_gelu" => Self::QuickGelu,
+            "sigmoid" => Self::Sigmoid,
+            "tanh" => Self::Tanh,
+            "silu" | "swish" => Self::Silu,
+            _ => return None,
+        })
+    }
+
     /// Same shape out as in. GELU is the exact one (error function).
     pub fn forward(self, x: &Tensor) -> Tensor {
         match self {
             Self::Relu => x.relu(),
             Self::Gelu => x.gelu("none"),
+            Self::GeluTanh => x.gelu("tanh"),
+            Self::QuickGelu => x * (x * 1.702).sigmoid(),
             Self::Sigmoid => x.sigmoid(),
             Self::Tanh => x.tanh(),
             Self::Silu => x.silu(),
@@ -67,6 +161,22 @@ impl Activation {
         match self {
             Self::Relu => graph.relu(x),
             Self::Gelu => graph.gelu(x),
+            Self::GeluTanh => {
+                let square = graph.mul(x, x);
+                let cube = graph.mul(&square, x);
+                let cubic = graph.scale(&cube, 0.044_715);
+                let inner = graph.add(x, &cubic);
+                let scaled = graph.scale(&inner, (2.0 / std::f32::consts::PI).sqrt());
+                let half = graph.scale(x, 0.5);
+                let bent = graph.tanh(&scaled);
+                let product = graph.mul(&half, &bent);
+                graph.add(&half, &product)
+            }
+            Self::QuickGelu => {
+                let steep = graph.scale(x, 1.702);
+                let gate = graph.sigmoid(&steep);
+                graph.mul(x, &gate)
+            }
             Self::Sigmoid => graph.sigmoid(x),
             Self::Tanh => graph.tanh(x),
             Self::Silu => graph.silu(x),

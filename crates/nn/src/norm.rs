@@ -2,7 +2,7 @@
 
 use crate::onnx::{Graph, Value};
 use crate::vars::{Init, Path};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Batch normalisation over [B, C, H, W] (Ioffe and Szegedy 2015): batch statistics in training, running ones else.
 #[derive(Debug)]
@@ -77,12 +77,17 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Weight 1, bias 0.
+    /// Weight 1, bias 0, ε 10⁻⁵.
     pub fn new(path: &Path, channels: i64) -> Self {
+        Self::with_eps(path, channels, 1e-5)
+    }
+
+    /// Chosen ε.
+    pub fn with_eps(path: &Path, channels: i64, eps: f64) -> Self {
         Self {
             weight: path.param("weight", &[channels], Init::Constant(1.0)),
             bias: path.param("bias", &[channels], Init::Constant(0.0)),
-            eps: 1e-5,
+            eps,
         }
     }
 
@@ -112,9 +117,10 @@ impl RmsNorm {
         Self { weight: path.param("weight", &[channels], Init::Constant(1.0)), eps }
     }
 
-    /// Same shape out as in.
+    /// Same shape and kind out as in; the mean square is taken in f32.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let mean_square = x.square().mean_dim(-1, true, x.kind());
-        x * (mean_square + self.eps).rsqrt() * &self.weight
+        let wide = x.to_kind(Kind::Float);
+        let mean_square = wide.square().mean_dim(-1, true, Kind::Float);
+        (wide * (mean_square + self.eps).rsqrt()).to_kind(x.kind()) * &self.weight
     }
 }

@@ -1,8 +1,14 @@
 //! Named variables: trainable parameters and buffers, in order of creation.
+//!
+//! They start at random numbers, or are taken from a published checkpoint ([`VarStore::over`]): a layer is built the same
+//! way in both cases, so its path through the tree is the key in the file.
 
 use crate::checkpoint::TensorFile;
 use crate::error::NnError;
+use crate::linear::Slot;
+use crate::weights::Weights;
 use apprentice_core::Rng;
+use std::collections::BTreeSet;
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -33,9 +39,32 @@ pub struct Variable {
     pub trainable: bool,
 }
 
+/// How the numbers of a published checkpoint are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// As they are in the file: on the CPU nothing is copied.
+    #[default]
+    Stored,
+    /// All as one kind.
+    Cast(Kind),
+    /// Linear layers in 8 bits with one f32 scale a row, everything else in f32. For reading, not for training.
+    Int8,
+}
+
+/// A checkpoint that a model is being built from.
+#[derive(Debug)]
+struct Source {
+    weights: Weights,
+    precision: Precision,
+    used: BTreeSet<String>,
+    difference: Vec<String>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     variables: Vec<Variable>,
+    source: Option<Source>,
+    linears: Vec<(String, Slot)>,
 }
 
 /// The variables of one model.
@@ -50,6 +79,41 @@ impl VarStore {
     /// An empty store. Initial values depend on `seed` and the variable's name alone.
     pub fn new(device: Device, seed: u64) -> Self {
         Self { inner: Arc::default(), device, seed }
+    }
+
+    /// A store whose variables are taken from a checkpoint, frozen. Build the model, then call [`VarStore::finish`].
+    pub fn over(weights: Weights, precision: Precision, device: Device) -> Self {
+        let store = Self::new(device, 0);
+        let source = Source { weights, precision, used: BTreeSet::new(), difference: vec![] };
+        store.lock().source = Some(source);
+        store
+    }
+
+    /// The model is built: every variable must have come from the checkpoint, and every tensor of the checkpoint that
+    /// `ignored` does not name must have become a variable. Variables made later are new ones.
+    ///
+    /// # Errors
+    /// [`NnError::Difference`] lists what is missing, mis-shaped or unexpected.
+    pub fn finish(&self, ignored: impl Fn(&str) -> bool) -> Result<(), NnError> {
+        let Some(source) = self.lock().source.take() else { return Ok(()) };
+        let mut lines = source.difference;
+        for name in source.weights.names() {
+            if !source.used.contains(name) && !ignored(name) {
+                let size = source.weights.get(name).map(Tensor::size).unwrap_or_default();
+                lines.push(format!("  unexpected  {name} {size:?}"));
+            }
+        }
+        if lines.is_empty() { Ok(()) } else { Err(difference(source.weights.path(), lines)) }
+    }
+
+    /// Whether the checkpoint that the model is being built from has this key.
+    pub fn offers(&self, key: &str) -> bool {
+        self.lock().source.as_ref().is_some_and(|s| s.weights.has(key))
+    }
+
+    /// Every linear layer with its key, in order of creation.
+    pub(crate) fn linears(&self) -> Vec<(String, Slot)> {
+        self.lock().linears.clone()
     }
 
     /// Where the variables live.
@@ -125,12 +189,7 @@ impl VarStore {
             }
         }
         if !lines.is_empty() {
-            let more = lines.len().saturating_sub(20);
-            lines.truncate(20);
-            if more > 0 {
-                lines.push(format!("  … and {more} more"));
-            }
-            return Err(NnError::Difference { path: file.path.clone(), difference: lines.join("\n") });
+            return Err(difference(&file.path, lines));
         }
         no_grad(|| {
             for v in &mine {
@@ -156,6 +215,15 @@ impl VarStore {
         };
         self.load_where(&file, |name| name.starts_with(to_prefix))
     }
+}
+
+fn difference(path: &FilePath, mut lines: Vec<String>) -> NnError {
+    let more = lines.len().saturating_sub(20);
+    lines.truncate(20);
+    if more > 0 {
+        lines.push(format!("  … and {more} more"));
+    }
+    NnError::Difference { path: path.into(), difference: lines.join("\n") }
 }
 
 /// A place in the tree of keys. `path / "encoder" / 3` extends it.
@@ -191,11 +259,59 @@ impl Path {
         self.store.device
     }
 
+    /// Whether the checkpoint that the model is being built from has this child. False for a model that starts at random.
+    pub fn offers(&self, name: &str) -> bool {
+        self.store.offers((self / name).key())
+    }
+
+    /// Whether linear layers are to be held in 8 bits.
+    pub(crate) fn wants_int8(&self) -> bool {
+        self.store.lock().source.as_ref().is_some_and(|s| s.precision == Precision::Int8)
+    }
+
+    /// Make a linear layer known by its key.
+    pub(crate) fn register(&self, slot: &Slot) {
+        self.store.lock().linears.push((self.prefix.clone(), slot.clone()));
+    }
+
+    /// The checkpoint's tensor of this name, or `None` when nothing is loaded. What does not fit is noted for
+    /// [`VarStore::finish`], and stands in as zeros until then.
+    fn taken(&self, name: &str, shape: &[i64], whole: bool) -> Option<Tensor> {
+        let key = (self / name).prefix;
+        let mut inner = self.store.lock();
+        let source = inner.source.as_mut()?;
+        let kind = match source.precision {
+            Precision::Cast(kind) => Some(kind),
+            Precision::Int8 => Some(Kind::Float),
+            Precision::Stored => None,
+        };
+        let blank = || Tensor::zeros([1], (Kind::Float, Device::Cpu)).expand(shape, false);
+        let Some(found) = source.weights.get(&key) else {
+            source.difference.push(format!("  missing     {key} {shape:?}"));
+            return Some(blank());
+        };
+        source.used.insert(key.clone());
+        if found.size() != shape {
+            source.difference.push(format!("  shape       {key}: needs {shape:?}, has {:?}", found.size()));
+            return Some(blank());
+        }
+        let floating = matches!(found.kind(), Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16);
+        if !floating && !whole {
+            let line = format!("  type        {key}: needs floating-point numbers, has {:?}", found.kind());
+            source.difference.push(line);
+            return Some(blank());
+        }
+        Some(match kind {
+            Some(kind) if floating => found.to_kind(kind),
+            _ => found.shallow_clone(),
+        })
+    }
+
     fn add(&self, name: &str, tensor: Tensor, trainable: bool) -> Tensor {
         let name = (self / name).prefix;
         let mut inner = self.store.lock();
         assert!(inner.variables.iter().all(|v| v.name != name), "two variables are called {name}");
-        let tensor = tensor.to_device(self.store.device).set_requires_grad(trainable);
+        let tensor = tensor.to_device(self.store.device).set_requires_grad(trainable && inner.source.is_none());
         inner.variables.push(Variable { name, tensor: tensor.shallow_clone(), trainable });
         tensor
     }
@@ -205,6 +321,9 @@ impl Path {
     /// # Shapes
     /// `shape`, f32. Fans are counted as for a linear or convolution weight `[out, in, …]`.
     pub fn param(&self, name: &str, shape: &[i64], init: Init) -> Tensor {
+        if let Some(tensor) = self.taken(name, shape, false) {
+            return self.add(name, tensor, true);
+        }
         let count: i64 = shape.iter().product();
         let receptive: i64 = shape.iter().skip(2).product();
         let fan_out = (shape[0] * receptive) as f64;
@@ -236,7 +355,17 @@ impl Path {
     /// # Shapes
     /// `shape`, f32.
     pub fn buffer(&self, name: &str, shape: &[i64], value: f64) -> Tensor {
-        let tensor = Tensor::full(shape, value, (Kind::Float, Device::Cpu));
+        let fresh = || Tensor::full(shape, value, (Kind::Float, Device::Cpu));
+        let tensor = self.taken(name, shape, false).unwrap_or_else(fresh);
         self.add(name, tensor, false)
+    }
+
+    /// The checkpoint's weight of a linear layer in 8 bits: `[out, in]` (int8) and a scale per row `[out]` (f32), rounded to
+    /// nearest with the largest magnitude of a row at 127.
+    pub(crate) fn quantised(&self, name: &str, shape: &[i64]) -> Option<(Tensor, Tensor)> {
+        let weight = self.taken(name, shape, false)?.to_device(self.store.device);
+        let scale = weight.abs().amax(1, false).clamp_min(1e-12) / 127.0;
+        let whole = (weight / scale.unsqueeze(1)).round().to_kind(Kind::Int8);
+        Some((self.add(name, whole, false), scale))
     }
 }

@@ -43,6 +43,36 @@ pub enum TeacherError {
         /// Which field and why.
         reason: String,
     },
+    /// A published model's file that does not hold what is expected.
+    #[error("{}: {what}: expected {expected}, found {found}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// Which field, tensor or input.
+        what: String,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// A chat template that refuses.
+    #[error("{}: {reason}", path.display())]
+    Chat {
+        /// The template.
+        path: PathBuf,
+        /// Its complaint.
+        reason: String,
+    },
+    /// Vectors of another width than the model's.
+    #[error("`{name}`: vectors for this model are [n, {width}], found {found:?}")]
+    Vectors {
+        /// Which vectors.
+        name: String,
+        /// The model's width.
+        width: i64,
+        /// Their shape.
+        found: Vec<i64>,
+    },
     /// Guidance that was made for something else.
     #[error("guidance in {}: {field}: this run needs {expected}, the cache was made for {found}", path.display())]
     OtherGuidance {
@@ -77,6 +107,11 @@ impl Hint for TeacherError {
                 Some("use the tokenizer.json that belongs to the model, or train the teacher again".into())
             }
             Self::Config { .. } => Some("correct the field, or start from `--config` of the nano teacher".into()),
+            Self::Model { .. } => {
+                Some("docs/teachers.md says which models are read and what their folders hold".into())
+            }
+            Self::Chat { .. } => Some("leave out --chat to give the prompt as it is".into()),
+            Self::Vectors { .. } => Some("put an adapter of the model's width between".into()),
             Self::OtherGuidance { path, .. } => {
                 Some(format!("harvest again with this teacher into another folder, or delete {}", path.display()))
             }

@@ -11,6 +11,7 @@ mod cache;
 pub mod config;
 pub mod driver;
 mod error;
+pub mod general;
 pub mod harvest;
 pub mod lessons;
 pub mod model;

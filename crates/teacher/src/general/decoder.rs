@@ -1,0 +1,217 @@
+//! Decoder language models of the Llama layout, read from the `config.json` of Llama-2/3, Vicuna, Qwen2/2.5 and Qwen3, and of
+//! the multimodal models built around one.
+
+use super::folder::{Family, Fields};
+use crate::TeacherError;
+use apprentice_nn::llama::{KvCache, Llama, LlamaConfig, LlamaVariant, Reading};
+use apprentice_nn::rotary::RopeScaling;
+use std::ops::Range;
+use tch::{Device, Kind, Tensor};
+
+/// The network's shape from `config.json` (or its `text_config`); absent fields have the defaults of `transformers`.
+///
+/// # Errors
+/// [`TeacherError::Model`] names the field.
+pub fn llama_config(fields: &Fields, family: Family) -> Result<LlamaConfig, TeacherError> {
+    let qwen2 = matches!(family, Family::Qwen2 | Family::QwenVl);
+    let heads = fields.int("num_attention_heads", 32)?;
+    let bias = fields.flag("attention_bias", false)?;
+    let rope = if fields.has("rope_parameters") { fields.part("rope_parameters") } else { fields.part("rope_scaling") };
+    let theta_at = if rope.has("rope_theta") { &rope } else { fields };
+    if fields.flag("use_sliding_window", false)? {
+        return Err(fields.wrong("use_sliding_window", "false: attention here spans the whole context"));
+    }
+    if fields.flag("mlp_bias", false)? {
+        return Err(fields.wrong("mlp_bias", "false"));
+    }
+    if fields.text("hidden_act", Some("silu"))? != "silu" {
+        return Err(fields.wrong("hidden_act", "`silu`"));
+    }
+    let mrope_section = match family {
+        Family::QwenVl => {
+            let sections = rope.ints("mrope_section", Some(&[16, 24, 24]))?;
+            Some(sections.try_into().map_err(|_| rope.wrong("mrope_section", "three whole numbers"))?)
+        }
+        _ => None,
+    };
+    let config = LlamaConfig {
+        vocab_size: fields.int("vocab_size", if qwen2 { 151_936 } else { 32_000 })?,
+        hidden_size: fields.int("hidden_size", 4096)?,
+        intermediate_size: fields.int("intermediate_size", if family == Family::Llama { 11_008 } else { 22_016 })?,
+        num_hidden_layers: usize::try_from(fields.int("num_hidden_layers", 32)?).unwrap_or(0),
+        num_attention_heads: heads,
+        num_key_value_heads: fields.int("num_key_value_heads", heads)?,
+        rope_theta: theta_at.float("rope_theta", 10_000.0)?,
+        rms_norm_eps: fields.float("rms_norm_eps", 1e-6)?,
+        tie_word_embeddings: fields.flag("tie_word_embeddings", false)?,
+        variant: LlamaVariant {
+            head_dim: match family {
+                Family::Qwen3 => Some(fields.int("head_dim", 128)?),
+                _ if fields.has("head_dim") => Some(fields.int("head_dim", None)?),
+                _ => None,
+            },
+            qkv_bias: bias || qwen2,
+            o_bias: bias,
+            qk_norm: family == Family::Qwen3,
+            rope_scaling: rope_scaling(&rope, fields)?,
+            mrope_section,
+        },
+    };
+    match config.problem() {
+        Some(problem) => Err(fields.wrong("", problem)),
+        None => Ok(config),
+    }
+}
+
+fn rope_scaling(rope: &Fields, fields: &Fields) -> Result<Option<RopeScaling>, TeacherError> {
+    let key = if rope.has("rope_type") { "rope_type" } else { "type" };
+    Ok(match rope.text(key, Some("default"))?.as_str() {
+        "default" | "mrope" => None,
+        "linear" => Some(RopeScaling::Linear { factor: rope.float("factor", None)? }),
+        "llama3" => Some(RopeScaling::Llama3 {
+            factor: rope.float("factor", None)?,
+            low_freq_factor: rope.float("low_freq_factor", None)?,
+            high_freq_factor: rope.float("high_freq_factor", None)?,
+            original_max_position_embeddings: rope
+                .float("original_max_position_embeddings", fields.float("max_position_embeddings", None).ok())?,
+        }),
+        _ => return Err(rope.wrong(key, "`default`, `linear`, `llama3` or `mrope`")),
+    })
+}
+
+/// A piece of what a language model reads.
+#[derive(Debug)]
+pub enum Part {
+    /// Tokens.
+    Tokens(Vec<i64>),
+    /// Vectors that stand in the place of tokens: pictures, or tokens of a driving scene.
+    Vectors {
+        /// What they are, to find them again in [`Woven::spans`].
+        name: String,
+        /// The token each of them is written as.
+        token: i64,
+        /// `[n, D]`.
+        vectors: Tensor,
+    },
+}
+
+/// Tokens and vectors in one sequence.
+#[derive(Debug)]
+pub struct Woven {
+    /// One id per place.
+    pub ids: Vec<i64>,
+    /// `[1, L, D]`.
+    pub embeddings: Tensor,
+    /// Rotary positions, `[1, L]` or `[3, 1, L]`.
+    pub positions: Tensor,
+    /// Position of the next token.
+    pub next: i64,
+    /// Where each group of vectors stands, in order.
+    pub spans: Vec<(String, Range<usize>)>,
+}
+
+impl Woven {
+    /// Weave parts into the sequence `llama` reads; gradients flow back to the vectors.
+    ///
+    /// # Errors
+    /// [`TeacherError::Vectors`] when vectors are not as wide as the model.
+    pub fn new(llama: &Llama, parts: &[Part], device: Device) -> Result<Self, TeacherError> {
+        let width = llama.config().hidden_size;
+        let (mut ids, mut pieces, mut spans) = (vec![], vec![], vec![]);
+        for part in parts {
+            match part {
+                Part::Tokens(tokens) if tokens.is_empty() => {}
+                Part::Tokens(tokens) => {
+                    pieces.push(llama.embed(&Tensor::from_slice(tokens).to_device(device)));
+                    ids.extend_from_slice(tokens);
+                }
+                Part::Vectors { name, token, vectors } => {
+                    let size = vectors.size();
+                    if size.len() != 2 || size[1] != width {
+                        return Err(TeacherError::Vectors { name: name.clone(), width, found: size });
+                    }
+                    spans.push((name.clone(), ids.len()..ids.len() + size[0] as usize));
+                    ids.extend(std::iter::repeat_n(*token, size[0] as usize));
+                    pieces.push(vectors.shallow_clone());
+                }
+            }
+        }
+        let kind = pieces.first().map_or(Kind::Float, Tensor::kind);
+        let pieces: Vec<_> = pieces.iter().map(|p| p.to_kind(kind)).collect();
+        let next = ids.len() as i64;
+        Ok(Self {
+            embeddings: Tensor::cat(&pieces, 0).unsqueeze(0),
+            positions: Tensor::arange(next, (Kind::Int64, device)).unsqueeze(0),
+            ids,
+            next,
+            spans,
+        })
+    }
+
+    /// The same with more tokens behind it, as a model has said them.
+    pub fn extended(&self, llama: &Llama, said: &[i64]) -> Self {
+        let spans = self.spans.clone();
+        if said.is_empty() {
+            let [embeddings, positions] = [&self.embeddings, &self.positions].map(Tensor::shallow_clone);
+            return Self { ids: self.ids.clone(), embeddings, positions, next: self.next, spans };
+        }
+        let device = self.embeddings.device();
+        let count = said.len() as i64;
+        let more = Tensor::arange(count, (Kind::Int64, device)) + self.next;
+        let mut shape = self.positions.size();
+        *shape.last_mut().expect("positions have dimensions") = count;
+        let words = llama.embed(&Tensor::from_slice(said).to_device(device).unsqueeze(0));
+        Self {
+            ids: [&self.ids, said].concat(),
+            embeddings: Tensor::cat(&[&self.embeddings, &words], 1),
+            positions: Tensor::cat(&[&self.positions, &more.expand(&shape, false)], -1),
+            next: self.next + count,
+            spans,
+        }
+    }
+
+    /// Logits of every place `[L, V]` and the hidden states `[L, D]`: embeddings, then each block's, the last after the norm.
+    pub fn study(&self, llama: &Llama) -> (Tensor, Vec<Tensor>) {
+        let mut layers = vec![];
+        let reading = Reading { layers: Some(&mut layers), ..Reading::causal(&self.positions) };
+        let hidden = llama.read(&self.embeddings, reading);
+        (llama.logits(&hidden).squeeze_dim(0), layers.into_iter().map(|h| h.squeeze_dim(0)).collect())
+    }
+
+    /// Hidden states `[L, D]` after `layer` blocks (0 is the embeddings); what lies above is not computed.
+    pub fn hidden_at(&self, llama: &Llama, layer: usize) -> Tensor {
+        let whole = layer >= llama.config().num_hidden_layers;
+        let stop_after = (!whole).then_some(layer);
+        llama.read(&self.embeddings, Reading { stop_after, ..Reading::causal(&self.positions) }).squeeze_dim(0)
+    }
+}
+
+/// Speak on after `woven`: `choose` is given the logits `[V]` of the next token and the count of those said, and gives the
+/// token, or `None` to end.
+///
+/// # Errors
+/// What `choose` gives.
+pub fn speak<E>(
+    llama: &Llama,
+    woven: &Woven,
+    mut choose: impl FnMut(&Tensor, usize) -> Result<Option<i64>, E>,
+) -> Result<Vec<i64>, E> {
+    let _guard = tch::no_grad_guard();
+    let device = woven.embeddings.device();
+    let mut cache = KvCache::default();
+    let last = woven.ids.len() as i64 - 1;
+    let hidden =
+        llama.read(&woven.embeddings, Reading { cache: Some(&mut cache), ..Reading::causal(&woven.positions) });
+    let mut logits = llama.logits(&hidden.select(1, last));
+    let mut shape = woven.positions.size();
+    *shape.last_mut().expect("positions have dimensions") = 1;
+    let mut said = vec![];
+    while let Some(token) = choose(&logits.get(0), said.len())? {
+        let position = Tensor::full(&shape, woven.next + said.len() as i64, (Kind::Int64, device));
+        said.push(token);
+        let word = llama.embed(&Tensor::from_slice(&[token]).to_device(device).unsqueeze(0));
+        let hidden = llama.read(&word, Reading { cache: Some(&mut cache), ..Reading::causal(&position) });
+        logits = llama.logits(&hidden.select(1, 0));
+    }
+    Ok(said)
+}

@@ -1,0 +1,253 @@
+//! A published model that answers: open a folder, ask, get words, hidden states and logits.
+
+use super::chat::{ChatTemplate, Message};
+use super::decoder::{Part, Woven, llama_config, speak};
+use super::folder::{Family, Fields, ModelFolder};
+use super::generate::Choice;
+use super::tokens::{ModelTokenizer, TextStream};
+use crate::TeacherError;
+use apprentice_nn::llama::Llama;
+use apprentice_nn::{Lora, Precision, VarStore};
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+/// How a model is held.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Kind of its numbers.
+    pub precision: Precision,
+    /// Where it computes.
+    pub device: Device,
+}
+
+impl Default for LoadOptions {
+    /// In f32 on the CPU: what is stored in f32 is not even copied.
+    fn default() -> Self {
+        Self { precision: Precision::Cast(Kind::Float), device: Device::Cpu }
+    }
+}
+
+/// What is asked of a model.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The prompt: as it is, or as the user's turn of a conversation.
+    pub text: String,
+    /// Put it through the model's chat template.
+    pub chat: bool,
+    /// Tokens to say at most.
+    pub max_tokens: usize,
+    /// How they are chosen.
+    pub choice: Choice,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The model said its end token.
+    End,
+    /// The most tokens asked for.
+    Length,
+    /// The model's context is full.
+    Context,
+}
+
+/// What a model answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// What it read.
+    pub prompt: Woven,
+    /// What it said, its end token included.
+    pub said: Vec<i64>,
+    /// The same as text, without special tokens.
+    pub text: String,
+    /// Why it ended.
+    pub ending: Ending,
+}
+
+/// A sequence with what the model makes of every place.
+#[derive(Debug)]
+pub struct Study {
+    /// `[L]`.
+    pub tokens: Tensor,
+    /// `[L, V]`.
+    pub logits: Tensor,
+    /// Embeddings, then each block's, the last after the final norm; `[L, D]` each.
+    pub hidden: Vec<Tensor>,
+}
+
+impl Study {
+    /// Under the names of a dump: `tokens`, `logits`, `hidden.0`, ….
+    pub fn named(&self) -> Vec<(String, Tensor)> {
+        let layers = self.hidden.iter().enumerate().map(|(i, h)| (format!("hidden.{i}"), h.to_kind(Kind::Float)));
+        let head = [("tokens", self.tokens.shallow_clone()), ("logits", self.logits.to_kind(Kind::Float))];
+        head.into_iter().map(|(name, t)| (name.to_string(), t)).chain(layers).collect()
+    }
+}
+
+/// A published decoder language model with its tokenizer.
+#[derive(Debug)]
+pub struct LanguageModel {
+    /// All variables, under the names of `transformers`.
+    pub vs: VarStore,
+    /// The language side.
+    pub llama: Llama,
+    /// Its tokenizer.
+    pub tokenizer: ModelTokenizer,
+    /// Its chat template, when it ships one.
+    pub chat: Option<ChatTemplate>,
+    family: Family,
+    context: i64,
+    ends: Vec<i64>,
+    config: Fields,
+}
+
+impl LanguageModel {
+    /// Open a model's folder.
+    ///
+    /// # Errors
+    /// Names the file and the field, tensor or token that is not as expected.
+    pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, TeacherError> {
+        let folder = ModelFolder::open(path)?;
+        let (family, config) = (folder.family(), folder.fields());
+        let text = match family {
+            Family::Llama | Family::Qwen2 | Family::Qwen3 => config.clone(),
+            _ => return Err(config.wrong("architectures", "a model that answers (this one embeds: `teacher embed`)")),
+        };
+        let shape = llama_config(&text, family)?;
+        let tokenizer = ModelTokenizer::open(path)?;
+        tokenizer.fits(shape.vocab_size)?;
+        let vs = VarStore::over(folder.weights()?, options.precision, options.device);
+        let root = vs.root();
+        let llama = Llama::new(&root, &shape);
+        let tied = shape.tie_word_embeddings;
+        vs.finish(|name| name.ends_with("rotary_emb.inv_freq") || (tied && name == "lm_head.weight"))?;
+        Ok(Self {
+            vs,
+            llama,
+            tokenizer,
+            chat: ChatTemplate::open(&folder)?,
+            family,
+            context: text.int("max_position_embeddings", 2048)?,
+            ends: ends(&folder, &text)?,
+            config,
+        })
+    }
+
+    /// Put a saved LoRA adapter (PEFT's folder) on it and merge it into the weights.
+    ///
+    /// # Errors
+    /// When it does not fit this model.
+    pub fn adapt(&self, folder: &Path) -> Result<Lora, TeacherError> {
+        let lora = Lora::load(&self.vs, folder)?;
+        lora.merge()?;
+        Ok(lora)
+    }
+
+    /// What it is.
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Places it was trained to read at most.
+    pub fn context(&self) -> i64 {
+        self.context
+    }
+
+    /// Tokens that end an answer.
+    pub fn ends(&self) -> &[i64] {
+        &self.ends
+    }
+
+    /// The parts of a prompt.
+    ///
+    /// # Errors
+    /// When a chat is asked for and the model has no template, or the tokenizer refuses.
+    pub fn parts(&self, ask: &Ask) -> Result<Vec<Part>, TeacherError> {
+        let ids = if ask.chat {
+            let Some(chat) = &self.chat else {
+                let path = self.config.file().with_file_name("chat_template.jinja");
+                return Err(TeacherError::Chat { path, reason: "this model ships no chat template".into() });
+            };
+            let text = chat.apply(&[Message::user(&ask.text, 0, chat.wants_parts())], true)?;
+            self.tokenizer.encode(&text, false)?
+        } else {
+            self.tokenizer.encode(&ask.text, true)?
+        };
+        Ok(vec![Part::Tokens(ids)])
+    }
+
+    /// Weave parts into what the model reads.
+    ///
+    /// # Errors
+    /// [`TeacherError::Model`] when they are longer than the model's context, or empty.
+    pub fn weave(&self, parts: &[Part]) -> Result<Woven, TeacherError> {
+        let long = |found: String| TeacherError::Model {
+            path: self.config.file().into(),
+            what: "prompt".into(),
+            expected: format!("1 to {} tokens (max_position_embeddings)", self.context),
+            found,
+        };
+        if parts.iter().all(|part| matches!(part, Part::Tokens(ids) if ids.is_empty())) {
+            return Err(long("none".into()));
+        }
+        let woven = Woven::new(&self.llama, parts, self.vs.device())?;
+        if woven.next > self.context {
+            return Err(long(format!("{} tokens", woven.ids.len())));
+        }
+        Ok(woven)
+    }
+
+    /// Answer; `heard` is given the text piece by piece as it is said.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::weave`], or what `heard` gives.
+    pub fn answer(
+        &self,
+        prompt: Woven,
+        ask: &Ask,
+        mut heard: impl FnMut(&str) -> Result<(), TeacherError>,
+    ) -> Result<Answer, TeacherError> {
+        let mut stream = TextStream::default();
+        let mut ending = Ending::Length;
+        let room = (self.context - prompt.next).max(0) as usize;
+        let mut said = vec![];
+        // The last token needs no further step of the network, so it is decided before one is taken.
+        speak(&self.llama, &prompt, |logits, count| -> Result<Option<i64>, TeacherError> {
+            if count >= ask.max_tokens.min(room) {
+                ending = if count >= ask.max_tokens { Ending::Length } else { Ending::Context };
+                return Ok(None);
+            }
+            let token = ask.choice.pick(logits, count);
+            said.push(token);
+            if self.ends.contains(&token) {
+                ending = Ending::End;
+                return Ok(None);
+            }
+            heard(&stream.push(&self.tokenizer, token)?)?;
+            let full = said.len() >= ask.max_tokens.min(room);
+            if full {
+                ending = if said.len() >= ask.max_tokens { Ending::Length } else { Ending::Context };
+            }
+            Ok((!full).then_some(token))
+        })?;
+        heard(&stream.finish(&self.tokenizer)?)?;
+        let text = self.tokenizer.decode(&said)?;
+        Ok(Answer { prompt, said, text, ending })
+    }
+
+    /// What the model makes of every place of a sequence.
+    pub fn study(&self, woven: &Woven) -> Study {
+        let _guard = tch::no_grad_guard();
+        let (logits, hidden) = woven.study(&self.llama);
+        Study { tokens: Tensor::from_slice(&woven.ids), logits, hidden }
+    }
+}
+
+/// End tokens: `generation_config.json` before `config.json`, one or several.
+fn ends(folder: &ModelFolder, config: &Fields) -> Result<Vec<i64>, TeacherError> {
+    match folder.document("generation_config.json")? {
+        Some(fields) if fields.has("eos_token_id") => fields.ints("eos_token_id", None),
+        _ => config.ints("eos_token_id", Some(&[])),
+    }
+}

@@ -1,0 +1,27 @@
+//! General models: published language and vision-language models, from a folder in Hugging Face's layout.
+//!
+//! ```text
+//! folder ─┬─ config.json ── Family, shapes
+//!         ├─ *.safetensors ─ memory-mapped, strict ─ LanguageModel ─ answers, hidden states, logits
+//!         ├─ tokenizer.json                          Encoder ─────── embeddings of texts and pictures
+//!         └─ chat_template
+//! ```
+//!
+//! Each family is one file that reads beside its paper; what they share lies in the `nn` room. A model agrees with
+//! `transformers` to 10⁻⁴ on every layer (`tests/general.rs`).
+//!
+//! What may not enter here: scenes and ground truth. Scene tokens come in as plain vectors ([`decoder::Part`]).
+
+pub mod chat;
+pub mod decoder;
+pub mod folder;
+pub mod generate;
+pub mod language;
+pub mod tokens;
+
+pub use chat::{ChatTemplate, Message};
+pub use decoder::{Part, Woven};
+pub use folder::{Family, Fields, ModelFolder};
+pub use generate::Choice;
+pub use language::{Answer, Ask, Ending, LanguageModel, LoadOptions, Study};
+pub use tokens::{ModelTokenizer, TextStream};

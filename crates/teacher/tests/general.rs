@@ -1,0 +1,283 @@
+//! Published families against `transformers` and `peft`: the fixtures are made by `bench/fixtures/general_models.py`.
+
+#![allow(clippy::unwrap_used)] // a test may panic
+
+use apprentice_nn::{Lora, Precision, TensorFile, read_tensors};
+use apprentice_teacher::TeacherError;
+use apprentice_teacher::general::{
+    Ask, ChatTemplate, Choice, Ending, LanguageModel, LoadOptions, Message, ModelFolder, Part,
+};
+use apprentice_teacher::general::{ModelTokenizer, TextStream, Woven};
+use std::path::{Path, PathBuf};
+use tch::{Kind, Tensor};
+
+const PROMPT: &str = "The light ahead is red. What must the car do?";
+const DECODERS: [&str; 4] = ["llama2", "llama3", "qwen2", "qwen3"];
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/general").join(name)
+}
+
+fn reference(name: &str) -> TensorFile {
+    read_tensors(&fixture(name).join("reference.safetensors")).unwrap()
+}
+
+fn open(name: &str) -> LanguageModel {
+    apprentice_nn::set_threads(1);
+    LanguageModel::open(&fixture(name), &LoadOptions::default()).unwrap()
+}
+
+fn ask(text: &str) -> Ask {
+    Ask { text: text.into(), chat: false, max_tokens: 16, choice: Choice::default() }
+}
+
+/// Largest difference, relative to the largest value.
+fn far(ours: &Tensor, theirs: &Tensor) -> f64 {
+    assert_eq!(ours.size(), theirs.size());
+    let wide = |t: &Tensor| t.to_kind(Kind::Double);
+    ((wide(ours) - wide(theirs)).abs().max() / wide(theirs).abs().max()).double_value(&[])
+}
+
+fn close(what: &str, ours: &Tensor, theirs: &Tensor, tolerance: f64) {
+    let far = far(ours, theirs);
+    assert!(far <= tolerance, "{what}: {far:e}");
+}
+
+fn ids(tensor: &Tensor) -> Vec<i64> {
+    Vec::try_from(tensor.to_kind(Kind::Int64)).unwrap()
+}
+
+#[test]
+fn decoders_agree_on_every_layer_and_every_generated_token() {
+    for name in DECODERS {
+        let (model, theirs) = (open(name), reference(name));
+        let ask = ask(PROMPT);
+        let woven = model.weave(&model.parts(&ask).unwrap()).unwrap();
+        assert_eq!(woven.ids, ids(&theirs.tensors["tokens"]), "{name}");
+        let study = model.study(&woven);
+        for (key, ours) in study.named() {
+            close(&format!("{name} {key}"), &ours, &theirs.tensors[&key], 1e-4);
+        }
+        for layer in 0..study.hidden.len() {
+            let alone = tch::no_grad(|| woven.hidden_at(&model.llama, layer));
+            close(&format!("{name} layer {layer}"), &alone, &study.hidden[layer], 1e-5);
+        }
+        let mut heard = String::new();
+        let answer = model
+            .answer(woven, &ask, |piece| {
+                heard.push_str(piece);
+                Ok(())
+            })
+            .unwrap();
+        let generated = ids(&theirs.tensors["generated"]);
+        assert_eq!(answer.said, generated, "{name}");
+        assert_eq!(heard.chars().count(), answer.text.chars().count(), "{name}");
+        let last = generated.last().unwrap();
+        assert_eq!(answer.ending == Ending::End, model.ends().contains(last), "{name}");
+    }
+}
+
+#[test]
+fn eight_bit_weights_stay_near_and_bfloat16_is_itself() {
+    let eight = LoadOptions { precision: Precision::Int8, ..LoadOptions::default() };
+    for name in ["llama2", "qwen3"] {
+        let (model, theirs) = (LanguageModel::open(&fixture(name), &eight).unwrap(), reference(name));
+        let woven = model.weave(&model.parts(&ask(PROMPT)).unwrap()).unwrap();
+        close(name, &model.study(&woven).logits, &theirs.tensors["logits"], 0.03);
+        // The kernel for single steps and the one for prompts are the same function.
+        let mut steps = ask(PROMPT);
+        steps.max_tokens = 6;
+        let answer = model.answer(woven, &steps, |_| Ok(())).unwrap();
+        let all = answer.prompt.extended(&model.llama, &answer.said);
+        let read = model.study(&all).logits.argmax(-1, false);
+        let from = answer.prompt.ids.len() as i64 - 1;
+        assert_eq!(ids(&read.narrow(0, from, answer.said.len() as i64)), answer.said, "{name}");
+    }
+    let stored = LoadOptions { precision: Precision::Stored, ..LoadOptions::default() };
+    let model = LanguageModel::open(&fixture("qwen2"), &stored).unwrap();
+    let woven = model.weave(&model.parts(&ask(PROMPT)).unwrap()).unwrap();
+    assert_eq!(woven.embeddings.kind(), Kind::BFloat16);
+    close("qwen2", &model.study(&woven).logits, &reference("qwen2").tensors["logits"], 0.05);
+}
+
+#[test]
+fn two_thousand_strings_become_the_same_tokens() {
+    let texts: Vec<String> = serde_json::from_slice(&std::fs::read(fixture("tokens/texts.json")).unwrap()).unwrap();
+    assert!(texts.len() >= 2000);
+    let theirs = reference("tokens");
+    for name in DECODERS {
+        let tokenizer = ModelTokenizer::open(&fixture(name)).unwrap();
+        let (flat, lengths) =
+            (ids(&theirs.tensors[&format!("{name}.ids")]), ids(&theirs.tensors[&format!("{name}.lengths")]));
+        let mut start = 0;
+        for (text, length) in texts.iter().zip(lengths) {
+            let end = start + length as usize;
+            assert_eq!(tokenizer.encode(text, true).unwrap(), flat[start..end], "{name}: {text:?}");
+            start = end;
+        }
+        assert_eq!(start, flat.len());
+    }
+}
+
+#[test]
+fn a_stream_gives_whole_characters_and_in_the_end_everything() {
+    let text = "slow down 🚦 中文 für Zürich 👩‍👩‍👧, 50 %";
+    for name in DECODERS {
+        let tokenizer = ModelTokenizer::open(&fixture(name)).unwrap();
+        let mut stream = TextStream::default();
+        let mut heard = String::new();
+        for id in tokenizer.encode(text, false).unwrap() {
+            let piece = stream.push(&tokenizer, id).unwrap();
+            assert!(!piece.contains('\u{fffd}'), "{name}: {piece:?}");
+            heard.push_str(&piece);
+        }
+        heard.push_str(&stream.finish(&tokenizer).unwrap());
+        assert_eq!(heard, text, "{name}");
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Chat {
+    model: String,
+    messages: Vec<Message>,
+    prompt: bool,
+    text: String,
+}
+
+#[test]
+fn conversations_become_the_same_prompts() {
+    let chats: Vec<Chat> = serde_json::from_slice(&std::fs::read(fixture("tokens/chats.json")).unwrap()).unwrap();
+    assert!(chats.len() >= 400);
+    for name in DECODERS {
+        let template = ChatTemplate::open(&ModelFolder::open(&fixture(name)).unwrap()).unwrap().unwrap();
+        for chat in chats.iter().filter(|c| c.model == name) {
+            assert_eq!(template.apply(&chat.messages, chat.prompt).unwrap(), chat.text, "{name}");
+        }
+    }
+    let template = ChatTemplate::open(&ModelFolder::open(&fixture("llama3")).unwrap()).unwrap().unwrap();
+    let twice = vec![Message::user("a", 0, false), Message::user("b", 0, false)];
+    assert!(template.apply(&twice, true).unwrap_err().to_string().contains("roles must alternate"));
+}
+
+#[test]
+fn adapters_are_pefts_and_their_gradients_autograds() {
+    let (model, theirs) = (open("llama2"), reference("llama2"));
+    let lora = Lora::load(&model.vs, &fixture("llama2/adapter")).unwrap();
+    let tokens = ids(&theirs.tensors["tokens"]);
+    let read = |woven: &Woven| tch::no_grad(|| woven.study(&model.llama).0);
+    let plain = model.weave(&[Part::Tokens(tokens.clone())]).unwrap();
+    close("adapted", &read(&plain), &theirs.tensors["lora.logits"], 1e-4);
+
+    let scene = theirs.tensors["lora.scene"].set_requires_grad(true);
+    let woven = model
+        .weave(&[
+            Part::Tokens(tokens[..2].to_vec()),
+            Part::Vectors { name: "scene".into(), token: 0, vectors: scene.shallow_clone() },
+            Part::Tokens(tokens[4..].to_vec()),
+        ])
+        .unwrap();
+    assert_eq!(woven.spans, [("scene".to_string(), 2..4)]);
+    let (logits, _) = woven.study(&model.llama);
+    let count = tokens.len() as i64;
+    let targets = Tensor::from_slice(&tokens[1..]);
+    let loss = logits.narrow(0, 0, count - 1).cross_entropy_for_logits(&targets);
+    close("loss", &loss.detach().reshape([1]), &theirs.tensors["lora.loss"], 1e-5);
+    loss.backward();
+    close("scene gradient", &scene.grad(), &theirs.tensors["lora.scene_gradient"], 1e-3);
+    let parameters = lora.parameters();
+    assert_eq!(parameters.len(), 2 * 3 * 2);
+    for (name, parameter) in &parameters {
+        close(name, &parameter.grad(), &theirs.tensors[&format!("lora.gradient.{name}")], 1e-3);
+    }
+
+    lora.merge().unwrap();
+    close("merged", &read(&plain), &theirs.tensors["lora.logits"], 1e-4);
+    lora.unmerge().unwrap();
+    close("unmerged", &read(&plain), &theirs.tensors["lora.logits"], 1e-4);
+    let folder = tempfile::tempdir().unwrap();
+    lora.save(folder.path(), "llama2").unwrap();
+    let again = open("llama2");
+    again.adapt(folder.path()).unwrap();
+    close(
+        "saved",
+        &tch::no_grad(|| again.weave(&[Part::Tokens(tokens)]).unwrap().study(&again.llama).0),
+        &read(&plain),
+        1e-5,
+    );
+}
+
+/// A copy of a fixture that can be broken.
+fn copy(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixture(name)).unwrap().flatten().filter(|e| e.path().is_file()) {
+        std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    folder
+}
+
+fn edit(folder: &Path, file: &str, from: &str, to: &str) {
+    let path = folder.join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_file_and_what_was_expected() {
+    let refused = |folder: &Path, words: &[&str]| {
+        let error = LanguageModel::open(folder, &LoadOptions::default()).unwrap_err();
+        let text = error.to_string();
+        assert!(words.iter().all(|w| text.contains(w)), "{text}");
+        assert!(apprentice_core::Hint::hint(&error).is_some(), "{text}");
+    };
+    let folder = copy("llama2");
+    edit(folder.path(), "config.json", "LlamaForCausalLM", "MambaForCausalLM");
+    refused(folder.path(), &["config.json", "MambaForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM"]);
+
+    let folder = copy("llama3");
+    std::fs::remove_file(folder.path().join("model-00002-of-00003.safetensors")).unwrap();
+    refused(
+        folder.path(),
+        &["model-00002-of-00003.safetensors", "missing", "model.safetensors.index.json", "3 shards"],
+    );
+
+    let folder = copy("llama2");
+    edit(folder.path(), "config.json", "\"vocab_size\": 420", "\"vocab_size\": 400");
+    refused(folder.path(), &["tokenizer.json", "below 400", "419"]);
+
+    let folder = copy("llama2");
+    edit(folder.path(), "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
+    refused(folder.path(), &["missing", "model.layers.2.self_attn.q_proj.weight", "[32, 32]"]);
+
+    let folder = copy("llama2");
+    let path = folder.path().join("model.safetensors");
+    let file = read_tensors(&path).unwrap();
+    let packed: Vec<_> = (file.tensors.into_iter())
+        .map(|(name, t)| if name.contains("1.mlp.up_proj") { (name, t.to_kind(Kind::Int)) } else { (name, t) })
+        .collect();
+    apprentice_nn::write_tensors(&path, &packed, &Default::default()).unwrap();
+    refused(folder.path(), &["model.layers.1.mlp.up_proj.weight", "needs floating-point numbers", "Int"]);
+
+    let folder = copy("llama2");
+    let bytes = std::fs::read(folder.path().join("model.safetensors")).unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), &bytes[..bytes.len() - 100]).unwrap();
+    refused(folder.path(), &["model.safetensors"]);
+
+    let folder = copy("llama2");
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    refused(folder.path(), &["pytorch_model.bin"]);
+
+    let model = open("llama2");
+    let long = ask(&"yield ".repeat(200));
+    let error = model.weave(&model.parts(&long).unwrap()).unwrap_err();
+    assert!(matches!(error, TeacherError::Model { .. }));
+    assert!(error.to_string().contains("128") && error.to_string().contains("config.json"), "{error}");
+    let mut near = ask(&"yield ".repeat(40));
+    near.max_tokens = 500;
+    let woven = model.weave(&model.parts(&near).unwrap()).unwrap();
+    let length = woven.ids.len();
+    let answer = model.answer(woven, &near, |_| Ok(())).unwrap();
+    assert!(answer.ending == Ending::End || length + answer.said.len() == 128);
+    let wide = Part::Vectors { name: "map".into(), token: 0, vectors: Tensor::zeros([2, 31], tch::kind::FLOAT_CPU) };
+    assert!(model.weave(&[wide]).unwrap_err().to_string().contains("`map`"));
+}
