@@ -56,6 +56,9 @@ pub enum Verb {
     /// Train a planner or a teacher
     #[command(subcommand)]
     Train(TrainVerb),
+    /// Look into, run and import published models
+    #[command(subcommand)]
+    Teacher(TeacherVerb),
     /// Run a teacher once over the worlds and store its guidance
     Harvest(Harvest),
     /// Teach a student with a recipe
@@ -192,6 +195,95 @@ pub enum DeviceName {
     Cpu,
     /// The first NVIDIA GPU, or an error
     Cuda,
+}
+
+/// `teacher …`
+#[derive(Subcommand, Debug)]
+pub enum TeacherVerb {
+    /// What a model's folder holds
+    Info(TeacherInfo),
+    /// Ask a model
+    Run(TeacherRun),
+    /// Embed texts and pictures
+    Embed(TeacherEmbed),
+}
+
+/// `teacher info`
+#[derive(Args, Debug)]
+pub struct TeacherInfo {
+    /// The model's folder, as it was downloaded
+    pub folder: PathBuf,
+}
+
+/// `teacher run`
+#[derive(Args, Debug)]
+pub struct TeacherRun {
+    /// The model's folder, as it was downloaded
+    pub folder: PathBuf,
+    /// The prompt, taken as it is
+    #[arg(long)]
+    pub prompt: String,
+    /// A picture (PNG or JPEG); may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub image: Vec<PathBuf>,
+    /// Most tokens to say
+    #[arg(long, default_value_t = 64)]
+    pub max_tokens: usize,
+    /// Put the prompt through the model's chat template, as the user's turn
+    #[arg(long)]
+    pub chat: bool,
+    /// Draw tokens at this temperature; 0 takes the most likely
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f64,
+    /// Draw from the fewest tokens whose probabilities reach this sum
+    #[arg(long, default_value_t = 1.0)]
+    pub top_p: f64,
+    /// Draw from this many tokens at most; 0 for all
+    #[arg(long, default_value_t = 0)]
+    pub top_k: usize,
+    /// A LoRA adapter's folder in PEFT's format
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// How the numbers are held
+    #[arg(long, value_enum, default_value_t = DtypeName::F32)]
+    pub dtype: DtypeName,
+    /// Write `tokens` (prompt and answer), `logits` and `hidden.<layer>` of every place
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub dump: Option<PathBuf>,
+}
+
+/// `teacher embed`
+#[derive(Args, Debug)]
+pub struct TeacherEmbed {
+    /// The model's folder, as it was downloaded
+    pub folder: PathBuf,
+    /// A file with one text a line
+    #[arg(long, value_name = "FILE", required_unless_present = "images")]
+    pub texts: Option<PathBuf>,
+    /// Pictures (PNG or JPEG)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub images: Vec<PathBuf>,
+    /// How the numbers are held
+    #[arg(long, value_enum, default_value_t = DtypeName::F32)]
+    pub dtype: DtypeName,
+    /// Write `texts` and `images`, one row each, not normalised
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub dump: PathBuf,
+}
+
+/// How a published model's numbers are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DtypeName {
+    /// As they are stored
+    Stored,
+    /// 32 bits
+    F32,
+    /// bfloat16
+    Bf16,
+    /// 16 bits
+    F16,
+    /// Linear layers in 8 bits with a scale per row, the rest in 32
+    Int8,
 }
 
 /// `harvest`

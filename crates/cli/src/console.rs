@@ -33,6 +33,14 @@ impl Console {
         }
     }
 
+    /// A piece of an answer that comes bit by bit; not with `--json`.
+    pub fn piece(&self, text: &str) {
+        if !self.json {
+            print!("{text}");
+            std::io::Write::flush(&mut std::io::stdout()).ok();
+        }
+    }
+
     /// A remark on stderr.
     pub fn say(&self, text: &str) {
         match &*self.bar.lock().expect("no panic while holding the bar") {

@@ -381,10 +381,9 @@ fn zipped(bytes: &'static [u8]) -> Found<(Value, Storages)> {
     let pickle = (members.iter().find(|(name, _)| name.ends_with("/data.pkl") || *name == "data.pkl"))
         .ok_or("the archive has no data.pkl; torch.jit archives are not read here")?;
     let folder = pickle.0.trim_end_matches("data.pkl");
-    if let Some((_, order)) = members.iter().find(|(name, _)| *name == format!("{folder}byteorder")) {
-        if *order != b"little" {
-            return Err("its numbers are big-endian".into());
-        }
+    let order = members.iter().find(|(name, _)| *name == format!("{folder}byteorder"));
+    if order.is_some_and(|(_, order)| *order != b"little") {
+        return Err("its numbers are big-endian".into());
     }
     let data = format!("{folder}data/");
     let storages =

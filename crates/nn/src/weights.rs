@@ -199,7 +199,7 @@ pub(crate) fn view_of(bytes: &'static [u8], size: &[i64], kind: Kind) -> Tensor 
     let width = kind.elt_size_in_bytes();
     let count: i64 = size.iter().product();
     assert!(bytes.len() >= count as usize * width, "a tensor reaches beyond its file");
-    if count == 0 || bytes.as_ptr() as usize % width != 0 {
+    if count == 0 || !(bytes.as_ptr() as usize).is_multiple_of(width) {
         return Tensor::from_data_size(&bytes[..count as usize * width], size, kind);
     }
     // SAFETY: the bytes live as long as the process, in a private writable mapping.

@@ -73,6 +73,12 @@ pub enum TeacherError {
         /// Their shape.
         found: Vec<i64>,
     },
+    /// Pictures for a model that reads text alone.
+    #[error("{family} reads no pictures")]
+    NoEyes {
+        /// The architecture.
+        family: &'static str,
+    },
     /// Guidance that was made for something else.
     #[error("guidance in {}: {field}: this run needs {expected}, the cache was made for {found}", path.display())]
     OtherGuidance {
@@ -112,6 +118,7 @@ impl Hint for TeacherError {
             }
             Self::Chat { .. } => Some("leave out --chat to give the prompt as it is".into()),
             Self::Vectors { .. } => Some("put an adapter of the model's width between".into()),
+            Self::NoEyes { .. } => Some("leave out the pictures, or name a model with a vision tower".into()),
             Self::OtherGuidance { path, .. } => {
                 Some(format!("harvest again with this teacher into another folder, or delete {}", path.display()))
             }

@@ -1,13 +1,15 @@
 //! Published families against `transformers` and `peft`: the fixtures are made by `bench/fixtures/general_models.py`.
 
-#![allow(clippy::unwrap_used)] // a test may panic
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic
 
+use apprentice_core::Image;
 use apprentice_nn::{Lora, Precision, TensorFile, read_tensors};
 use apprentice_teacher::TeacherError;
+use apprentice_teacher::general::image::Preprocess;
 use apprentice_teacher::general::{
     Ask, ChatTemplate, Choice, Ending, LanguageModel, LoadOptions, Message, ModelFolder, Part,
 };
-use apprentice_teacher::general::{ModelTokenizer, TextStream, Woven};
+use apprentice_teacher::general::{Encoder, ModelTokenizer, TextStream, Woven};
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
@@ -52,7 +54,7 @@ fn decoders_agree_on_every_layer_and_every_generated_token() {
     for name in DECODERS {
         let (model, theirs) = (open(name), reference(name));
         let ask = ask(PROMPT);
-        let woven = model.weave(&model.parts(&ask).unwrap()).unwrap();
+        let woven = model.weave(&model.parts(&ask, &[]).unwrap()).unwrap();
         assert_eq!(woven.ids, ids(&theirs.tensors["tokens"]), "{name}");
         let study = model.study(&woven);
         for (key, ours) in study.named() {
@@ -82,7 +84,7 @@ fn eight_bit_weights_stay_near_and_bfloat16_is_itself() {
     let eight = LoadOptions { precision: Precision::Int8, ..LoadOptions::default() };
     for name in ["llama2", "qwen3"] {
         let (model, theirs) = (LanguageModel::open(&fixture(name), &eight).unwrap(), reference(name));
-        let woven = model.weave(&model.parts(&ask(PROMPT)).unwrap()).unwrap();
+        let woven = model.weave(&model.parts(&ask(PROMPT), &[]).unwrap()).unwrap();
         close(name, &model.study(&woven).logits, &theirs.tensors["logits"], 0.03);
         // The kernel for single steps and the one for prompts are the same function.
         let mut steps = ask(PROMPT);
@@ -95,7 +97,7 @@ fn eight_bit_weights_stay_near_and_bfloat16_is_itself() {
     }
     let stored = LoadOptions { precision: Precision::Stored, ..LoadOptions::default() };
     let model = LanguageModel::open(&fixture("qwen2"), &stored).unwrap();
-    let woven = model.weave(&model.parts(&ask(PROMPT)).unwrap()).unwrap();
+    let woven = model.weave(&model.parts(&ask(PROMPT), &[]).unwrap()).unwrap();
     assert_eq!(woven.embeddings.kind(), Kind::BFloat16);
     close("qwen2", &model.study(&woven).logits, &reference("qwen2").tensors["logits"], 0.05);
 }
@@ -206,6 +208,53 @@ fn adapters_are_pefts_and_their_gradients_autograds() {
     );
 }
 
+fn texts(name: &str) -> Vec<String> {
+    serde_json::from_slice(&std::fs::read(fixture(name).join("texts.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn sentence_encoders_agree_one_by_one_and_together() {
+    let encoder = Encoder::open(&fixture("bert"), &LoadOptions::default()).unwrap();
+    let ours = encoder.texts(&texts("bert")).unwrap();
+    close("bert", &ours, &reference("bert").tensors["texts"], 1e-5);
+    assert!(encoder.images(&[]).unwrap_err().to_string().contains("BertModel"));
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.sentence-encoder");
+    if !folder.is_dir() {
+        println!("SKIPPED: all-MiniLM-L6-v2 is not here; fetch it with `cargo xtask sentence-encoder`");
+        return;
+    }
+    let theirs = reference("minilm");
+    let sentences: Vec<String> = texts("tokens")[6..518].to_vec();
+    let ours = Encoder::open(&folder, &LoadOptions::default()).unwrap().texts(&sentences).unwrap();
+    assert_eq!(ours.size(), [512, 384]);
+    close("MiniLM", &ours.slice(1, 0, 384, 3), &theirs.tensors["texts"], 1e-5);
+    close("MiniLM norms", &ours.norm_scalaropt_dim(2, [1i64].as_slice(), false), &theirs.tensors["norms"], 1e-5);
+}
+
+/// A picture kept as `[H, W, 3]` bytes.
+fn image(tensor: &Tensor) -> Image {
+    let [height, width, 3] = tensor.size()[..] else { panic!("a picture is [H, W, 3]") };
+    Image { width: width as usize, height: height as usize, rgb: Vec::try_from(tensor.flatten(0, -1)).unwrap() }
+}
+
+#[test]
+fn towers_agree_on_texts_pixels_and_pictures() {
+    for name in ["clip", "siglip"] {
+        let folder = ModelFolder::open(&fixture(name)).unwrap();
+        let (encoder, theirs) = (Encoder::open(&fixture(name), &LoadOptions::default()).unwrap(), reference(name));
+        close(name, &encoder.texts(&texts(name)).unwrap(), &theirs.tensors["texts"], 1e-4);
+        let preprocess = Preprocess::open(&folder).unwrap();
+        for i in 0..3 {
+            let picture = image(&theirs.tensors[&format!("image.{i}")]);
+            // Pillow's pixels to the bit, but for the last rounding.
+            close("pixels", &preprocess.pixels(&picture), &theirs.tensors[&format!("pixels.{i}")], 1e-6);
+            let embedding = encoder.images(&[picture]).unwrap().squeeze_dim(0);
+            close(&format!("{name} {i}"), &embedding, &theirs.tensors[&format!("embedding.{i}")], 1e-4);
+        }
+    }
+}
+
 /// A copy of a fixture that can be broken.
 fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -269,12 +318,12 @@ fn what_is_wrong_is_named_with_its_file_and_what_was_expected() {
 
     let model = open("llama2");
     let long = ask(&"yield ".repeat(200));
-    let error = model.weave(&model.parts(&long).unwrap()).unwrap_err();
+    let error = model.weave(&model.parts(&long, &[]).unwrap()).unwrap_err();
     assert!(matches!(error, TeacherError::Model { .. }));
     assert!(error.to_string().contains("128") && error.to_string().contains("config.json"), "{error}");
     let mut near = ask(&"yield ".repeat(40));
     near.max_tokens = 500;
-    let woven = model.weave(&model.parts(&near).unwrap()).unwrap();
+    let woven = model.weave(&model.parts(&near, &[]).unwrap()).unwrap();
     let length = woven.ids.len();
     let answer = model.answer(woven, &near, |_| Ok(())).unwrap();
     assert!(answer.ending == Ending::End || length + answer.said.len() == 128);

@@ -3,6 +3,8 @@
 mod bench;
 mod device;
 mod export;
+mod general;
+mod pictures;
 mod prove;
 mod teach;
 
@@ -34,6 +36,7 @@ fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
     match &arguments.verb {
         Verb::Train(TrainVerb::Planner(train)) => teach::planner(train, common, console),
         Verb::Train(TrainVerb::Teacher(train)) => teach::teacher(train, common, console),
+        Verb::Teacher(teacher) => general::run(teacher, common, console),
         Verb::Harvest(harvest) => teach::harvest(harvest, common, console),
         Verb::Distill(distill) => teach::distill(distill, common, console),
         Verb::Export(export) => export::run(export, console),

@@ -25,7 +25,9 @@ use apprentice_core::BoxedError;
 pub fn needs_libtorch(verb: &Verb) -> bool {
     let checkpoint = |driver: &str| driver.ends_with(".safetensors");
     match verb {
-        Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => true,
+        Verb::Train(_) | Verb::Teacher(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => {
+            true
+        }
         Verb::Eval(EvalVerb::Planning(eval)) => checkpoint(&eval.driver),
         Verb::Eval(EvalVerb::Detection(_) | EvalVerb::Tracking(_) | EvalVerb::Prediction(_)) | Verb::Data(_) => false,
         Verb::Drive(drive) => drive.driver.as_deref().is_some_and(checkpoint),
@@ -79,7 +81,7 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
         Verb::Compare(pair) => compare::run(pair, console),
         Verb::Bench(what) => bench::measure(what).map(|measured| bench::answer(&measured, console)),
         Verb::Report(what) => report::run(what, console),
-        Verb::Train(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => {
+        Verb::Train(_) | Verb::Teacher(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => {
             Err(CliError::new("this verb needs libtorch", "start it as `apprentice`, which hands it over").into())
         }
     }

@@ -34,6 +34,11 @@ impl Family {
         Self::Siglip,
     ];
 
+    /// Whether it gives embeddings; the others answer.
+    pub fn embeds(self) -> bool {
+        matches!(self, Self::Bert | Self::Clip | Self::Siglip)
+    }
+
     /// As in the `architectures` of a `config.json`.
     pub fn architecture(self) -> &'static str {
         match self {

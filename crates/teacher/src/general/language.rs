@@ -6,6 +6,7 @@ use super::folder::{Family, Fields, ModelFolder};
 use super::generate::Choice;
 use super::tokens::{ModelTokenizer, TextStream};
 use crate::TeacherError;
+use apprentice_core::Image;
 use apprentice_nn::llama::Llama;
 use apprentice_nn::{Lora, Precision, VarStore};
 use std::path::Path;
@@ -163,7 +164,10 @@ impl LanguageModel {
     ///
     /// # Errors
     /// When a chat is asked for and the model has no template, or the tokenizer refuses.
-    pub fn parts(&self, ask: &Ask) -> Result<Vec<Part>, TeacherError> {
+    pub fn parts(&self, ask: &Ask, images: &[Image]) -> Result<Vec<Part>, TeacherError> {
+        if !images.is_empty() {
+            return Err(TeacherError::NoEyes { family: self.family.architecture() });
+        }
         let ids = if ask.chat {
             let Some(chat) = &self.chat else {
                 let path = self.config.file().with_file_name("chat_template.jinja");

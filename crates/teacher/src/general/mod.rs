@@ -12,15 +12,22 @@
 //!
 //! What may not enter here: scenes and ground truth. Scene tokens come in as plain vectors ([`decoder::Part`]).
 
+pub mod bert;
 pub mod chat;
+pub mod clip;
 pub mod decoder;
+pub mod embed;
 pub mod folder;
 pub mod generate;
+pub mod image;
 pub mod language;
+pub mod siglip;
 pub mod tokens;
+pub mod tower;
 
 pub use chat::{ChatTemplate, Message};
 pub use decoder::{Part, Woven};
+pub use embed::Encoder;
 pub use folder::{Family, Fields, ModelFolder};
 pub use generate::Choice;
 pub use language::{Answer, Ask, Ending, LanguageModel, LoadOptions, Study};

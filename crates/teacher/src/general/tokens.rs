@@ -2,7 +2,7 @@
 
 use crate::TeacherError;
 use std::path::{Path, PathBuf};
-use tokenizers::Tokenizer;
+use tokenizers::{Tokenizer, TruncationParams};
 
 /// Text to ids and back, by a model's `tokenizer.json`.
 #[derive(Clone, Debug)]
@@ -43,6 +43,16 @@ impl ModelTokenizer {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// The same, cutting texts at `length` tokens (what stands around a text stays).
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be set so.
+    pub fn truncated(mut self, length: usize) -> Result<Self, TeacherError> {
+        let cut = TruncationParams { max_length: length, ..TruncationParams::default() };
+        self.inner.with_truncation(Some(cut)).map_err(|e| TeacherError::Tokenizer { reason: e.to_string() })?;
+        Ok(self)
     }
 
     /// Entries, added tokens included.
