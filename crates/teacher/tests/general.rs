@@ -174,7 +174,7 @@ fn adapters_are_pefts_and_their_gradients_autograds() {
     let woven = model
         .weave(&[
             Part::Tokens(tokens[..2].to_vec()),
-            Part::Vectors { name: "scene".into(), token: 0, vectors: scene.shallow_clone() },
+            Part::Vectors { name: "scene".into(), token: 0, vectors: scene.shallow_clone(), grid: None },
             Part::Tokens(tokens[4..].to_vec()),
         ])
         .unwrap();
@@ -255,6 +255,37 @@ fn towers_agree_on_texts_pixels_and_pictures() {
     }
 }
 
+#[test]
+fn models_with_eyes_agree_on_every_layer_and_every_generated_token() {
+    for name in ["llava", "qwen2_5_vl"] {
+        let (model, theirs) = (open(name), reference(name));
+        let pictures: Vec<Image> = (0..2).map(|i| image(&theirs.tensors[&format!("image.{i}")])).collect();
+        let question: String =
+            serde_json::from_slice(&std::fs::read(fixture(name).join("texts.json")).unwrap()).unwrap();
+        let ask = ask(&question);
+        let woven = tch::no_grad(|| model.weave(&model.parts(&ask, &pictures).unwrap()).unwrap());
+        assert_eq!(woven.ids, ids(&theirs.tensors["tokens"]), "{name}");
+        assert_eq!(woven.spans.len(), 2);
+        for (index, (_, span)) in woven.spans.iter().enumerate() {
+            let ours = woven.embeddings.get(0).narrow(0, span.start as i64, span.len() as i64);
+            close(&format!("{name} picture {index}"), &ours, &theirs.tensors[&format!("features.{index}")], 1e-4);
+        }
+        for (key, ours) in model.study(&woven).named() {
+            close(&format!("{name} {key}"), &ours, &theirs.tensors[&key], 1e-4);
+        }
+        let answer = model.answer(woven, &ask, |_| Ok(())).unwrap();
+        assert_eq!(answer.said, ids(&theirs.tensors["generated"]), "{name}");
+        // What is said stands at the positions it was said at.
+        let all = answer.prompt.extended(&model.llama, &answer.said);
+        let read = model.study(&all).logits.argmax(-1, false);
+        let from = answer.prompt.ids.len() as i64 - 1;
+        assert_eq!(ids(&read.narrow(0, from, answer.said.len() as i64)), answer.said, "{name}");
+        assert!(model.parts(&ask, &pictures[..1]).unwrap_err().to_string().contains("2 times"));
+    }
+    let blind = open("llama2").parts(&ask(PROMPT), &[Image::black(4, 4)]).unwrap_err();
+    assert!(blind.to_string().contains("LlamaForCausalLM reads no pictures"));
+}
+
 /// A copy of a fixture that can be broken.
 fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -327,6 +358,11 @@ fn what_is_wrong_is_named_with_its_file_and_what_was_expected() {
     let length = woven.ids.len();
     let answer = model.answer(woven, &near, |_| Ok(())).unwrap();
     assert!(answer.ending == Ending::End || length + answer.said.len() == 128);
-    let wide = Part::Vectors { name: "map".into(), token: 0, vectors: Tensor::zeros([2, 31], tch::kind::FLOAT_CPU) };
+    let wide = Part::Vectors {
+        name: "map".into(),
+        token: 0,
+        vectors: Tensor::zeros([2, 31], tch::kind::FLOAT_CPU),
+        grid: None,
+    };
     assert!(model.weave(&[wide]).unwrap_err().to_string().contains("`map`"));
 }

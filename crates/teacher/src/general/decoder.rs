@@ -92,7 +92,39 @@ pub enum Part {
         token: i64,
         /// `[n, D]`.
         vectors: Tensor,
+        /// Rows and columns, when they are a picture for a model with rotary axes (Qwen2.5-VL).
+        grid: Option<[i64; 2]>,
     },
+}
+
+/// Positions of time, height and width. A picture stands in one moment, its rows and columns counted from there; what comes
+/// after goes on behind the larger of both.
+#[derive(Default)]
+struct Places {
+    axes: [Vec<i64>; 3],
+    next: i64,
+}
+
+impl Places {
+    fn line(&mut self, count: i64) {
+        self.axes.iter_mut().for_each(|axis| axis.extend(self.next..self.next + count));
+        self.next += count;
+    }
+
+    fn grid(&mut self, [rows, columns]: [i64; 2]) {
+        let now = self.next;
+        for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
+            [now, now + row, now + column].into_iter().zip(&mut self.axes).for_each(|(at, axis)| axis.push(at));
+        }
+        self.next += rows.max(columns);
+    }
+
+    /// `[1, L]`, or `[3, 1, L]`, and the position after the last.
+    fn tensor(&self, all: bool, device: Device) -> (Tensor, i64) {
+        let axis = |axis: &Vec<i64>| Tensor::from_slice(axis).unsqueeze(0).to_device(device);
+        let positions = if all { Tensor::stack(&self.axes.each_ref().map(axis), 0) } else { axis(&self.axes[0]) };
+        (positions, self.next)
+    }
 }
 
 /// Tokens and vectors in one sequence.
@@ -118,14 +150,16 @@ impl Woven {
     pub fn new(llama: &Llama, parts: &[Part], device: Device) -> Result<Self, TeacherError> {
         let width = llama.config().hidden_size;
         let (mut ids, mut pieces, mut spans) = (vec![], vec![], vec![]);
+        let mut places = Places::default();
         for part in parts {
             match part {
                 Part::Tokens(tokens) if tokens.is_empty() => {}
                 Part::Tokens(tokens) => {
                     pieces.push(llama.embed(&Tensor::from_slice(tokens).to_device(device)));
                     ids.extend_from_slice(tokens);
+                    places.line(tokens.len() as i64);
                 }
-                Part::Vectors { name, token, vectors } => {
+                Part::Vectors { name, token, vectors, grid } => {
                     let size = vectors.size();
                     if size.len() != 2 || size[1] != width {
                         return Err(TeacherError::Vectors { name: name.clone(), width, found: size });
@@ -133,19 +167,18 @@ impl Woven {
                     spans.push((name.clone(), ids.len()..ids.len() + size[0] as usize));
                     ids.extend(std::iter::repeat_n(*token, size[0] as usize));
                     pieces.push(vectors.shallow_clone());
+                    match grid {
+                        Some(grid) => places.grid(*grid),
+                        None => places.line(size[0]),
+                    }
                 }
             }
         }
         let kind = pieces.first().map_or(Kind::Float, Tensor::kind);
         let pieces: Vec<_> = pieces.iter().map(|p| p.to_kind(kind)).collect();
-        let next = ids.len() as i64;
-        Ok(Self {
-            embeddings: Tensor::cat(&pieces, 0).unsqueeze(0),
-            positions: Tensor::arange(next, (Kind::Int64, device)).unsqueeze(0),
-            ids,
-            next,
-            spans,
-        })
+        let embeddings = Tensor::cat(&pieces, 0).unsqueeze(0);
+        let (positions, next) = places.tensor(llama.config().variant.mrope_section.is_some(), device);
+        Ok(Self { ids, embeddings, positions, next, spans })
     }
 
     /// The same with more tokens behind it, as a model has said them.

@@ -34,6 +34,11 @@ impl Family {
         Self::Siglip,
     ];
 
+    /// By its `model_type`.
+    pub fn of_type(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|f| f.model_type() == name)
+    }
+
     /// Whether it gives embeddings; the others answer.
     pub fn embeds(self) -> bool {
         matches!(self, Self::Bert | Self::Clip | Self::Siglip)
@@ -90,7 +95,7 @@ impl ModelFolder {
         let model_type = config["model_type"].as_str().unwrap_or_default();
         let by_architecture = Family::ALL.into_iter().find(|f| f.architecture() == architecture);
         // Towers saved alone carry other architecture names; a file without any is known by its type.
-        let by_type = || Family::ALL.into_iter().find(|f| architecture.is_empty() && f.model_type() == model_type);
+        let by_type = || Family::of_type(model_type).filter(|_| architecture.is_empty());
         let Some(family) = by_architecture.or_else(by_type) else {
             let known: Vec<_> = Family::ALL.iter().map(|f| f.architecture()).collect();
             return Err(TeacherError::Model {

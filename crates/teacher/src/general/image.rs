@@ -64,37 +64,47 @@ fn weights(input: usize, output: usize, filter: Filter) -> Vec<(usize, Vec<i64>)
     (0..output).map(place).collect()
 }
 
-/// Resize as Pillow does.
-pub fn resize(image: &Image, width: usize, height: usize, filter: Filter) -> Image {
-    let half = 1i64 << (PRECISION_BITS - 1);
-    let byte = |sum: i64| (sum >> PRECISION_BITS).clamp(0, 255) as u8;
-    let mut wide = Image::black(width, image.height);
+fn byte(sum: i64) -> u8 {
+    ((sum + (1 << (PRECISION_BITS - 1))) >> PRECISION_BITS).clamp(0, 255) as u8
+}
+
+fn across(image: Image, width: usize, filter: Filter) -> Image {
     if width == image.width {
-        wide.rgb.clone_from(&image.rgb);
-    } else {
-        let taps = weights(image.width, width, filter);
-        for row in 0..image.height {
-            let line = &image.rgb[row * image.width * 3..(row + 1) * image.width * 3];
-            for (column, (first, weights)) in taps.iter().enumerate() {
-                for channel in 0..3 {
-                    let value = |(i, w): (usize, &i64)| i64::from(line[(first + i) * 3 + channel]) * w;
-                    wide.rgb[(row * width + column) * 3 + channel] =
-                        byte(weights.iter().enumerate().map(value).sum::<i64>() + half);
-                }
+        return image;
+    }
+    let mut out = Image::black(width, image.height);
+    let taps = weights(image.width, width, filter);
+    for row in 0..image.height {
+        let line = &image.rgb[row * image.width * 3..(row + 1) * image.width * 3];
+        for (column, (first, weights)) in taps.iter().enumerate() {
+            for channel in 0..3 {
+                let value = |(i, w): (usize, &i64)| i64::from(line[(first + i) * 3 + channel]) * w;
+                out.rgb[(row * width + column) * 3 + channel] = byte(weights.iter().enumerate().map(value).sum());
             }
         }
     }
+    out
+}
+
+fn down(image: Image, height: usize, filter: Filter) -> Image {
     if height == image.height {
-        return wide;
+        return image;
     }
-    let mut out = Image::black(width, height);
+    let line = image.width * 3;
+    let mut out = Image::black(image.width, height);
     for (row, (first, weights)) in weights(image.height, height, filter).iter().enumerate() {
-        for at in 0..width * 3 {
-            let value = |(i, w): (usize, &i64)| i64::from(wide.rgb[(first + i) * width * 3 + at]) * w;
-            out.rgb[row * width * 3 + at] = byte(weights.iter().enumerate().map(value).sum::<i64>() + half);
+        for at in 0..line {
+            let value = |(i, w): (usize, &i64)| i64::from(image.rgb[(first + i) * line + at]) * w;
+            out.rgb[row * line + at] = byte(weights.iter().enumerate().map(value).sum());
         }
     }
     out
+}
+
+/// Resize as Pillow does: columns first. (Pillow 13 takes rows first where a tall picture shrinks more in height than in width,
+/// which moves bytes by one; published models saw older ones.)
+pub fn resize(image: &Image, width: usize, height: usize, filter: Filter) -> Image {
+    down(across(image.clone(), width, filter), height, filter)
 }
 
 /// The middle of an image; black beyond its edge.

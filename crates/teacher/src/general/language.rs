@@ -4,7 +4,10 @@ use super::chat::{ChatTemplate, Message};
 use super::decoder::{Part, Woven, llama_config, speak};
 use super::folder::{Family, Fields, ModelFolder};
 use super::generate::Choice;
+use super::llava::LlavaEyes;
+use super::qwen_vl::QwenEyes;
 use super::tokens::{ModelTokenizer, TextStream};
+use super::tower::is_index;
 use crate::TeacherError;
 use apprentice_core::Image;
 use apprentice_nn::llama::Llama;
@@ -86,7 +89,15 @@ impl Study {
     }
 }
 
-/// A published decoder language model with its tokenizer.
+/// How a model looks at pictures.
+#[derive(Debug)]
+enum Eyes {
+    None,
+    Llava(Box<LlavaEyes>),
+    Qwen(Box<QwenEyes>),
+}
+
+/// A published language model with its tokenizer and, where it has some, its eyes.
 #[derive(Debug)]
 pub struct LanguageModel {
     /// All variables, under the names of `transformers`.
@@ -97,6 +108,9 @@ pub struct LanguageModel {
     pub tokenizer: ModelTokenizer,
     /// Its chat template, when it ships one.
     pub chat: Option<ChatTemplate>,
+    eyes: Eyes,
+    /// The token that stands for a picture in a prompt.
+    image_token: Option<i64>,
     family: Family,
     context: i64,
     ends: Vec<i64>,
@@ -111,23 +125,60 @@ impl LanguageModel {
     pub fn open(path: &Path, options: &LoadOptions) -> Result<Self, TeacherError> {
         let folder = ModelFolder::open(path)?;
         let (family, config) = (folder.family(), folder.fields());
+        let nested =
+            |absent: &Fields| if config.has("text_config") { config.part("text_config") } else { absent.clone() };
         let text = match family {
             Family::Llama | Family::Qwen2 | Family::Qwen3 => config.clone(),
+            Family::Llava | Family::QwenVl => nested(&config),
             _ => return Err(config.wrong("architectures", "a model that answers (this one embeds: `teacher embed`)")),
         };
-        let shape = llama_config(&text, family)?;
+        let inner = match family {
+            // Which language model LLaVA is built around.
+            Family::Llava => Family::of_type(&text.text("model_type", Some("llama"))?)
+                .filter(|inner| matches!(inner, Family::Llama | Family::Qwen2 | Family::Qwen3))
+                .ok_or_else(|| text.wrong("model_type", "llama, qwen2 or qwen3"))?,
+            _ => family,
+        };
+        let mut shape = llama_config(&text, inner)?;
+        shape.tie_word_embeddings = config.flag("tie_word_embeddings", shape.tie_word_embeddings)?;
         let tokenizer = ModelTokenizer::open(path)?;
         tokenizer.fits(shape.vocab_size)?;
-        let vs = VarStore::over(folder.weights()?, options.precision, options.device);
+        let weights = folder.weights()?;
+        let weights = match family {
+            Family::Llava => weights.renamed(|name| Some(LlavaEyes::rename(name))),
+            Family::QwenVl => weights.renamed(|name| Some(QwenEyes::rename(name))),
+            _ => weights,
+        };
+        let vs = VarStore::over(weights, options.precision, options.device);
         let root = vs.root();
-        let llama = Llama::new(&root, &shape);
+        let model = &root / "model";
+        let sees = matches!(family, Family::Llava | Family::QwenVl);
+        let trunk = if sees { &model / "language_model" } else { model.clone() };
+        let llama = Llama::at(&trunk, &(&root / "lm_head"), &shape);
+        let width = shape.hidden_size;
+        let eyes = match family {
+            Family::Llava => Eyes::Llava(Box::new(LlavaEyes::new(&model, &folder, &config, width)?)),
+            Family::QwenVl => {
+                let vision = config.part("vision_config");
+                Eyes::Qwen(Box::new(QwenEyes::new(&(&model / "visual"), &folder, &vision, width)?))
+            }
+            _ => Eyes::None,
+        };
+        let image_token = if sees {
+            let key = if config.has("image_token_id") { "image_token_id" } else { "image_token_index" };
+            Some(config.int(key, None)?)
+        } else {
+            None
+        };
         let tied = shape.tie_word_embeddings;
-        vs.finish(|name| name.ends_with("rotary_emb.inv_freq") || (tied && name == "lm_head.weight"))?;
+        vs.finish(|name| is_index(name) || (tied && name == "lm_head.weight"))?;
         Ok(Self {
             vs,
             llama,
             tokenizer,
             chat: ChatTemplate::open(&folder)?,
+            eyes,
+            image_token,
             family,
             context: text.int("max_position_embeddings", 2048)?,
             ends: ends(&folder, &text)?,
@@ -165,7 +216,7 @@ impl LanguageModel {
     /// # Errors
     /// When a chat is asked for and the model has no template, or the tokenizer refuses.
     pub fn parts(&self, ask: &Ask, images: &[Image]) -> Result<Vec<Part>, TeacherError> {
-        if !images.is_empty() {
+        if !images.is_empty() && self.image_token.is_none() {
             return Err(TeacherError::NoEyes { family: self.family.architecture() });
         }
         let ids = if ask.chat {
@@ -173,12 +224,42 @@ impl LanguageModel {
                 let path = self.config.file().with_file_name("chat_template.jinja");
                 return Err(TeacherError::Chat { path, reason: "this model ships no chat template".into() });
             };
-            let text = chat.apply(&[Message::user(&ask.text, 0, chat.wants_parts())], true)?;
+            let text = chat.apply(&[Message::user(&ask.text, images.len(), chat.wants_parts())], true)?;
             self.tokenizer.encode(&text, false)?
         } else {
             self.tokenizer.encode(&ask.text, true)?
         };
-        Ok(vec![Part::Tokens(ids)])
+        let Some(token) = self.image_token else { return Ok(vec![Part::Tokens(ids)]) };
+        let pieces: Vec<&[i64]> = ids.split(|&id| id == token).collect();
+        if pieces.len() != images.len() + 1 {
+            return Err(TeacherError::Model {
+                path: self.config.file().into(),
+                what: "prompt".into(),
+                expected: format!("token {token} of the image once for each of {} pictures", images.len()),
+                found: format!("{} times", pieces.len() - 1),
+            });
+        }
+        let mut parts = vec![];
+        for (index, piece) in pieces.into_iter().enumerate() {
+            if let Some(image) = index.checked_sub(1).map(|i| &images[i]) {
+                let (vectors, grid) = self.see(image);
+                parts.push(Part::Vectors { name: format!("image.{}", index - 1), token, vectors, grid });
+            }
+            parts.push(Part::Tokens(piece.to_vec()));
+        }
+        Ok(parts)
+    }
+
+    /// A picture as the language side reads it, and its grid where positions need one.
+    fn see(&self, image: &Image) -> (Tensor, Option<[i64; 2]>) {
+        match &self.eyes {
+            Eyes::Llava(eyes) => (eyes.see(image, self.vs.device()), None),
+            Eyes::Qwen(eyes) => {
+                let (tokens, grid) = eyes.see(image, self.vs.device());
+                (tokens, Some(grid))
+            }
+            Eyes::None => unreachable!("only models with an image token are shown pictures"),
+        }
     }
 
     /// Weave parts into what the model reads.
@@ -193,7 +274,7 @@ impl LanguageModel {
             found,
         };
         if parts.iter().all(|part| matches!(part, Part::Tokens(ids) if ids.is_empty())) {
-            return Err(long("none".into()));
+            return Err(long("no tokens".into()));
         }
         let woven = Woven::new(&self.llama, parts, self.vs.device())?;
         if woven.next > self.context {

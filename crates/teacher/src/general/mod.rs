@@ -21,6 +21,8 @@ pub mod folder;
 pub mod generate;
 pub mod image;
 pub mod language;
+pub mod llava;
+pub mod qwen_vl;
 pub mod siglip;
 pub mod tokens;
 pub mod tower;
