@@ -16,6 +16,7 @@ pub mod llama;
 pub mod lora;
 pub mod norm;
 pub mod onnx;
+pub mod opt;
 pub mod optim;
 mod pth;
 pub mod rotary;

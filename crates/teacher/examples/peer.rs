@@ -29,7 +29,7 @@ fn main() {
     // The same ids on both sides.
     let ids = |count: usize| (0..count).map(|i| (i * 37 % 400) as i64).collect::<Vec<_>>();
     let weave = |count: usize| model.weave(&[Part::Tokens(ids(count))]).unwrap();
-    let first = tch::no_grad(|| speak(&model.llama, &weave(16), |_, _| Ok::<_, ()>(None)));
+    let first = tch::no_grad(|| speak(&model.language, &weave(16), |_, _| Ok::<_, ()>(None)));
     assert_eq!(first, Ok(vec![]));
     println!("first {} {}", begun.elapsed().as_secs_f64() * 1e3, peak_mib());
     let mut adapter = None;
@@ -39,11 +39,11 @@ fn main() {
             "prompt" => {
                 let _guard = tch::no_grad_guard();
                 let woven = weave(prompt);
-                speak(&model.llama, &woven, |_, _| Ok::<_, ()>(None)).unwrap();
+                speak(&model.language, &woven, |_, _| Ok::<_, ()>(None)).unwrap();
             }
             "generate" => {
                 let woven = tch::no_grad(|| weave(16));
-                let said = speak(&model.llama, &woven, |logits, count| {
+                let said = speak(&model.language, &woven, |logits, count| {
                     Ok::<_, ()>((count < new).then(|| logits.argmax(-1, false).int64_value(&[])))
                 });
                 assert_eq!(said.unwrap().len(), new);
@@ -56,7 +56,7 @@ fn main() {
                     (lora, optimiser)
                 });
                 let woven = weave(train);
-                let (logits, _) = woven.study(&model.llama);
+                let (logits, _) = woven.study(&model.language);
                 let count = train as i64;
                 let targets = Tensor::from_slice(&woven.ids[1..]);
                 let loss = logits.narrow(0, 0, count - 1).cross_entropy_for_logits(&targets);

@@ -61,7 +61,7 @@ fn decoders_agree_on_every_layer_and_every_generated_token() {
             close(&format!("{name} {key}"), &ours, &theirs.tensors[&key], 1e-4);
         }
         for layer in 0..study.hidden.len() {
-            let alone = tch::no_grad(|| woven.hidden_at(&model.llama, layer));
+            let alone = tch::no_grad(|| woven.hidden_at(&model.language, layer));
             close(&format!("{name} layer {layer}"), &alone, &study.hidden[layer], 1e-5);
         }
         let mut heard = String::new();
@@ -90,7 +90,7 @@ fn eight_bit_weights_stay_near_and_bfloat16_is_itself() {
         let mut steps = ask(PROMPT);
         steps.max_tokens = 6;
         let answer = model.answer(woven, &steps, |_| Ok(())).unwrap();
-        let all = answer.prompt.extended(&model.llama, &answer.said);
+        let all = answer.prompt.extended(&model.language, &answer.said);
         let read = model.study(&all).logits.argmax(-1, false);
         let from = answer.prompt.ids.len() as i64 - 1;
         assert_eq!(ids(&read.narrow(0, from, answer.said.len() as i64)), answer.said, "{name}");
@@ -166,7 +166,7 @@ fn adapters_are_pefts_and_their_gradients_autograds() {
     let (model, theirs) = (open("llama2"), reference("llama2"));
     let lora = Lora::load(&model.vs, &fixture("llama2/adapter")).unwrap();
     let tokens = ids(&theirs.tensors["tokens"]);
-    let read = |woven: &Woven| tch::no_grad(|| woven.study(&model.llama).0);
+    let read = |woven: &Woven| tch::no_grad(|| woven.study(&model.language).0);
     let plain = model.weave(&[Part::Tokens(tokens.clone())]).unwrap();
     close("adapted", &read(&plain), &theirs.tensors["lora.logits"], 1e-4);
 
@@ -179,7 +179,7 @@ fn adapters_are_pefts_and_their_gradients_autograds() {
         ])
         .unwrap();
     assert_eq!(woven.spans, [("scene".to_string(), 2..4)]);
-    let (logits, _) = woven.study(&model.llama);
+    let (logits, _) = woven.study(&model.language);
     let count = tokens.len() as i64;
     let targets = Tensor::from_slice(&tokens[1..]);
     let loss = logits.narrow(0, 0, count - 1).cross_entropy_for_logits(&targets);
@@ -202,7 +202,7 @@ fn adapters_are_pefts_and_their_gradients_autograds() {
     again.adapt(folder.path()).unwrap();
     close(
         "saved",
-        &tch::no_grad(|| again.weave(&[Part::Tokens(tokens)]).unwrap().study(&again.llama).0),
+        &tch::no_grad(|| again.weave(&[Part::Tokens(tokens)]).unwrap().study(&again.language).0),
         &read(&plain),
         1e-5,
     );
@@ -257,15 +257,15 @@ fn towers_agree_on_texts_pixels_and_pictures() {
 
 #[test]
 fn models_with_eyes_agree_on_every_layer_and_every_generated_token() {
-    for name in ["llava", "qwen2_5_vl"] {
+    for (name, count) in [("llava", 2), ("qwen2_5_vl", 2), ("blip2", 1)] {
         let (model, theirs) = (open(name), reference(name));
-        let pictures: Vec<Image> = (0..2).map(|i| image(&theirs.tensors[&format!("image.{i}")])).collect();
+        let pictures: Vec<Image> = (0..count).map(|i| image(&theirs.tensors[&format!("image.{i}")])).collect();
         let question: String =
             serde_json::from_slice(&std::fs::read(fixture(name).join("texts.json")).unwrap()).unwrap();
         let ask = ask(&question);
         let woven = tch::no_grad(|| model.weave(&model.parts(&ask, &pictures).unwrap()).unwrap());
         assert_eq!(woven.ids, ids(&theirs.tensors["tokens"]), "{name}");
-        assert_eq!(woven.spans.len(), 2);
+        assert_eq!(woven.spans.len(), count);
         for (index, (_, span)) in woven.spans.iter().enumerate() {
             let ours = woven.embeddings.get(0).narrow(0, span.start as i64, span.len() as i64);
             close(&format!("{name} picture {index}"), &ours, &theirs.tensors[&format!("features.{index}")], 1e-4);
@@ -276,11 +276,13 @@ fn models_with_eyes_agree_on_every_layer_and_every_generated_token() {
         let answer = model.answer(woven, &ask, |_| Ok(())).unwrap();
         assert_eq!(answer.said, ids(&theirs.tensors["generated"]), "{name}");
         // What is said stands at the positions it was said at.
-        let all = answer.prompt.extended(&model.llama, &answer.said);
+        let all = answer.prompt.extended(&model.language, &answer.said);
         let read = model.study(&all).logits.argmax(-1, false);
         let from = answer.prompt.ids.len() as i64 - 1;
         assert_eq!(ids(&read.narrow(0, from, answer.said.len() as i64)), answer.said, "{name}");
-        assert!(model.parts(&ask, &pictures[..1]).unwrap_err().to_string().contains("2 times"));
+        if count == 2 {
+            assert!(model.parts(&ask, &pictures[..1]).unwrap_err().to_string().contains("2 times"));
+        }
     }
     let blind = open("llama2").parts(&ask(PROMPT), &[Image::black(4, 4)]).unwrap_err();
     assert!(blind.to_string().contains("LlamaForCausalLM reads no pictures"));

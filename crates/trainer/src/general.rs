@@ -140,7 +140,7 @@ fn ask(arguments: &TeacherRun, common: &Common, console: &Console) -> Result<(),
     })?;
     let last = since();
     if let Some(path) = &arguments.dump {
-        let study = model.study(&answer.prompt.extended(&model.llama, &answer.said));
+        let study = model.study(&answer.prompt.extended(&model.language, &answer.said));
         let metadata = BTreeMap::from([("prompt_tokens".to_string(), answer.prompt.ids.len().to_string())]);
         write_tensors(path, &study.named(), &metadata)?;
     }

@@ -4,6 +4,7 @@
 use super::folder::{Family, Fields};
 use crate::TeacherError;
 use apprentice_nn::llama::{KvCache, Llama, LlamaConfig, LlamaVariant, Reading};
+use apprentice_nn::opt::Opt;
 use apprentice_nn::rotary::RopeScaling;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
@@ -79,6 +80,70 @@ fn rope_scaling(rope: &Fields, fields: &Fields) -> Result<Option<RopeScaling>, T
     })
 }
 
+/// The side of a model that reads and speaks, in either layout.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Language {
+    Llama(Llama),
+    Opt(Opt),
+}
+
+impl Language {
+    /// D.
+    pub fn width(&self) -> i64 {
+        match self {
+            Self::Llama(llama) => llama.config().hidden_size,
+            Self::Opt(opt) => opt.config().hidden_size,
+        }
+    }
+
+    /// Blocks.
+    pub fn layers(&self) -> usize {
+        match self {
+            Self::Llama(llama) => llama.config().num_hidden_layers,
+            Self::Opt(opt) => opt.config().num_hidden_layers,
+        }
+    }
+
+    /// Whether the output matrix is the embedding matrix.
+    pub fn tied(&self) -> bool {
+        match self {
+            Self::Llama(llama) => llama.config().tie_word_embeddings,
+            Self::Opt(opt) => opt.config().tie_word_embeddings,
+        }
+    }
+
+    fn axes(&self) -> bool {
+        matches!(self, Self::Llama(llama) if llama.config().variant.mrope_section.is_some())
+    }
+
+    /// # Shapes
+    /// ids `[…]` (int64) → `[…, D]`.
+    pub fn embed(&self, ids: &Tensor) -> Tensor {
+        match self {
+            Self::Llama(llama) => llama.embed(ids),
+            Self::Opt(opt) => opt.embed(ids),
+        }
+    }
+
+    /// Hidden states after the final norm: see [`Llama::read`].
+    pub fn read(&self, embeddings: &Tensor, reading: Reading<'_>) -> Tensor {
+        match self {
+            Self::Llama(llama) => llama.read(embeddings, reading),
+            Self::Opt(opt) => opt.read(embeddings, reading),
+        }
+    }
+
+    /// # Shapes
+    /// hidden `[…, D]` → `[…, V]`.
+    pub fn logits(&self, hidden: &Tensor) -> Tensor {
+        match self {
+            Self::Llama(llama) => llama.logits(hidden),
+            Self::Opt(opt) => opt.logits(hidden),
+        }
+    }
+}
+
 /// A piece of what a language model reads.
 #[derive(Debug)]
 pub enum Part {
@@ -143,19 +208,19 @@ pub struct Woven {
 }
 
 impl Woven {
-    /// Weave parts into the sequence `llama` reads; gradients flow back to the vectors.
+    /// Weave parts into the sequence `language` reads; gradients flow back to the vectors.
     ///
     /// # Errors
     /// [`TeacherError::Vectors`] when vectors are not as wide as the model.
-    pub fn new(llama: &Llama, parts: &[Part], device: Device) -> Result<Self, TeacherError> {
-        let width = llama.config().hidden_size;
+    pub fn new(language: &Language, parts: &[Part], device: Device) -> Result<Self, TeacherError> {
+        let width = language.width();
         let (mut ids, mut pieces, mut spans) = (vec![], vec![], vec![]);
         let mut places = Places::default();
         for part in parts {
             match part {
                 Part::Tokens(tokens) if tokens.is_empty() => {}
                 Part::Tokens(tokens) => {
-                    pieces.push(llama.embed(&Tensor::from_slice(tokens).to_device(device)));
+                    pieces.push(language.embed(&Tensor::from_slice(tokens).to_device(device)));
                     ids.extend_from_slice(tokens);
                     places.line(tokens.len() as i64);
                 }
@@ -177,12 +242,12 @@ impl Woven {
         let kind = pieces.first().map_or(Kind::Float, Tensor::kind);
         let pieces: Vec<_> = pieces.iter().map(|p| p.to_kind(kind)).collect();
         let embeddings = Tensor::cat(&pieces, 0).unsqueeze(0);
-        let (positions, next) = places.tensor(llama.config().variant.mrope_section.is_some(), device);
+        let (positions, next) = places.tensor(language.axes(), device);
         Ok(Self { ids, embeddings, positions, next, spans })
     }
 
     /// The same with more tokens behind it, as a model has said them.
-    pub fn extended(&self, llama: &Llama, said: &[i64]) -> Self {
+    pub fn extended(&self, language: &Language, said: &[i64]) -> Self {
         let spans = self.spans.clone();
         if said.is_empty() {
             let [embeddings, positions] = [&self.embeddings, &self.positions].map(Tensor::shallow_clone);
@@ -193,7 +258,7 @@ impl Woven {
         let more = Tensor::arange(count, (Kind::Int64, device)) + self.next;
         let mut shape = self.positions.size();
         *shape.last_mut().expect("positions have dimensions") = count;
-        let words = llama.embed(&Tensor::from_slice(said).to_device(device).unsqueeze(0));
+        let words = language.embed(&Tensor::from_slice(said).to_device(device).unsqueeze(0));
         Self {
             ids: [&self.ids, said].concat(),
             embeddings: Tensor::cat(&[&self.embeddings, &words], 1),
@@ -204,18 +269,18 @@ impl Woven {
     }
 
     /// Logits of every place `[L, V]` and the hidden states `[L, D]`: embeddings, then each block's, the last after the norm.
-    pub fn study(&self, llama: &Llama) -> (Tensor, Vec<Tensor>) {
+    pub fn study(&self, language: &Language) -> (Tensor, Vec<Tensor>) {
         let mut layers = vec![];
         let reading = Reading { layers: Some(&mut layers), ..Reading::causal(&self.positions) };
-        let hidden = llama.read(&self.embeddings, reading);
-        (llama.logits(&hidden).squeeze_dim(0), layers.into_iter().map(|h| h.squeeze_dim(0)).collect())
+        let hidden = language.read(&self.embeddings, reading);
+        (language.logits(&hidden).squeeze_dim(0), layers.into_iter().map(|h| h.squeeze_dim(0)).collect())
     }
 
     /// Hidden states `[L, D]` after `layer` blocks (0 is the embeddings); what lies above is not computed.
-    pub fn hidden_at(&self, llama: &Llama, layer: usize) -> Tensor {
-        let whole = layer >= llama.config().num_hidden_layers;
+    pub fn hidden_at(&self, language: &Language, layer: usize) -> Tensor {
+        let whole = layer >= language.layers();
         let stop_after = (!whole).then_some(layer);
-        llama.read(&self.embeddings, Reading { stop_after, ..Reading::causal(&self.positions) }).squeeze_dim(0)
+        language.read(&self.embeddings, Reading { stop_after, ..Reading::causal(&self.positions) }).squeeze_dim(0)
     }
 }
 
@@ -225,7 +290,7 @@ impl Woven {
 /// # Errors
 /// What `choose` gives.
 pub fn speak<E>(
-    llama: &Llama,
+    language: &Language,
     woven: &Woven,
     mut choose: impl FnMut(&Tensor, usize) -> Result<Option<i64>, E>,
 ) -> Result<Vec<i64>, E> {
@@ -234,17 +299,17 @@ pub fn speak<E>(
     let mut cache = KvCache::default();
     let last = woven.ids.len() as i64 - 1;
     let hidden =
-        llama.read(&woven.embeddings, Reading { cache: Some(&mut cache), ..Reading::causal(&woven.positions) });
-    let mut logits = llama.logits(&hidden.select(1, last));
+        language.read(&woven.embeddings, Reading { cache: Some(&mut cache), ..Reading::causal(&woven.positions) });
+    let mut logits = language.logits(&hidden.select(1, last));
     let mut shape = woven.positions.size();
     *shape.last_mut().expect("positions have dimensions") = 1;
     let mut said = vec![];
     while let Some(token) = choose(&logits.get(0), said.len())? {
         let position = Tensor::full(&shape, woven.next + said.len() as i64, (Kind::Int64, device));
         said.push(token);
-        let word = llama.embed(&Tensor::from_slice(&[token]).to_device(device).unsqueeze(0));
-        let hidden = llama.read(&word, Reading { cache: Some(&mut cache), ..Reading::causal(&position) });
-        logits = llama.logits(&hidden.select(1, 0));
+        let word = language.embed(&Tensor::from_slice(&[token]).to_device(device).unsqueeze(0));
+        let hidden = language.read(&word, Reading { cache: Some(&mut cache), ..Reading::causal(&position) });
+        logits = language.logits(&hidden.select(1, 0));
     }
     Ok(said)
 }

@@ -1,7 +1,8 @@
 //! A published model that answers: open a folder, ask, get words, hidden states and logits.
 
+use super::blip2::{Blip2Eyes, opt_config};
 use super::chat::{ChatTemplate, Message};
-use super::decoder::{Part, Woven, llama_config, speak};
+use super::decoder::{Language, Part, Woven, llama_config, speak};
 use super::folder::{Family, Fields, ModelFolder};
 use super::generate::Choice;
 use super::llava::LlavaEyes;
@@ -11,6 +12,7 @@ use super::tower::is_index;
 use crate::TeacherError;
 use apprentice_core::Image;
 use apprentice_nn::llama::Llama;
+use apprentice_nn::opt::Opt;
 use apprentice_nn::{Lora, Precision, VarStore};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -95,6 +97,7 @@ enum Eyes {
     None,
     Llava(Box<LlavaEyes>),
     Qwen(Box<QwenEyes>),
+    Blip2(Box<Blip2Eyes>),
 }
 
 /// A published language model with its tokenizer and, where it has some, its eyes.
@@ -103,7 +106,7 @@ pub struct LanguageModel {
     /// All variables, under the names of `transformers`.
     pub vs: VarStore,
     /// The language side.
-    pub llama: Llama,
+    pub language: Language,
     /// Its tokenizer.
     pub tokenizer: ModelTokenizer,
     /// Its chat template, when it ships one.
@@ -129,7 +132,7 @@ impl LanguageModel {
             |absent: &Fields| if config.has("text_config") { config.part("text_config") } else { absent.clone() };
         let text = match family {
             Family::Llama | Family::Qwen2 | Family::Qwen3 => config.clone(),
-            Family::Llava | Family::QwenVl => nested(&config),
+            Family::Llava | Family::QwenVl | Family::Blip2 => nested(&config),
             _ => return Err(config.wrong("architectures", "a model that answers (this one embeds: `teacher embed`)")),
         };
         let inner = match family {
@@ -139,10 +142,7 @@ impl LanguageModel {
                 .ok_or_else(|| text.wrong("model_type", "llama, qwen2 or qwen3"))?,
             _ => family,
         };
-        let mut shape = llama_config(&text, inner)?;
-        shape.tie_word_embeddings = config.flag("tie_word_embeddings", shape.tie_word_embeddings)?;
         let tokenizer = ModelTokenizer::open(path)?;
-        tokenizer.fits(shape.vocab_size)?;
         let weights = folder.weights()?;
         let weights = match family {
             Family::Llava => weights.renamed(|name| Some(LlavaEyes::rename(name))),
@@ -152,29 +152,44 @@ impl LanguageModel {
         let vs = VarStore::over(weights, options.precision, options.device);
         let root = vs.root();
         let model = &root / "model";
-        let sees = matches!(family, Family::Llava | Family::QwenVl);
-        let trunk = if sees { &model / "language_model" } else { model.clone() };
-        let llama = Llama::at(&trunk, &(&root / "lm_head"), &shape);
-        let width = shape.hidden_size;
+        let language = if family == Family::Blip2 {
+            if text.text("model_type", Some("opt"))? != "opt" {
+                return Err(text.wrong("model_type", "opt"));
+            }
+            let mut shape = opt_config(&text)?;
+            shape.tie_word_embeddings = text.flag("tie_word_embeddings", true)?;
+            tokenizer.fits(shape.vocab_size)?;
+            Language::Opt(Opt::new(&(&root / "language_model"), &shape))
+        } else {
+            let mut shape = llama_config(&text, inner)?;
+            shape.tie_word_embeddings = config.flag("tie_word_embeddings", shape.tie_word_embeddings)?;
+            tokenizer.fits(shape.vocab_size)?;
+            let trunk =
+                if family == inner && family != Family::QwenVl { model.clone() } else { &model / "language_model" };
+            Language::Llama(Llama::at(&trunk, &(&root / "lm_head"), &shape))
+        };
+        let width = language.width();
         let eyes = match family {
             Family::Llava => Eyes::Llava(Box::new(LlavaEyes::new(&model, &folder, &config, width)?)),
             Family::QwenVl => {
                 let vision = config.part("vision_config");
                 Eyes::Qwen(Box::new(QwenEyes::new(&(&model / "visual"), &folder, &vision, width)?))
             }
+            Family::Blip2 => Eyes::Blip2(Box::new(Blip2Eyes::new(&root, &folder, &config, width)?)),
             _ => Eyes::None,
         };
-        let image_token = if sees {
+        let image_token = if !matches!(eyes, Eyes::None) {
             let key = if config.has("image_token_id") { "image_token_id" } else { "image_token_index" };
             Some(config.int(key, None)?)
         } else {
             None
         };
-        let tied = shape.tie_word_embeddings;
-        vs.finish(|name| is_index(name) || (tied && name == "lm_head.weight"))?;
+        // Where output and embedding are one matrix, some files hold it twice.
+        let tied = language.tied();
+        vs.finish(|name| is_index(name) || (tied && name.ends_with("lm_head.weight")))?;
         Ok(Self {
             vs,
-            llama,
+            language,
             tokenizer,
             chat: ChatTemplate::open(&folder)?,
             eyes,
@@ -230,6 +245,9 @@ impl LanguageModel {
             self.tokenizer.encode(&ask.text, true)?
         };
         let Some(token) = self.image_token else { return Ok(vec![Part::Tokens(ids)]) };
+        // BLIP-2 reads its picture before the prompt.
+        let bare = self.family == Family::Blip2 && !ids.contains(&token);
+        let ids = if bare { [vec![token; images.len()], ids].concat() } else { ids };
         let pieces: Vec<&[i64]> = ids.split(|&id| id == token).collect();
         if pieces.len() != images.len() + 1 {
             return Err(TeacherError::Model {
@@ -258,6 +276,7 @@ impl LanguageModel {
                 let (tokens, grid) = eyes.see(image, self.vs.device());
                 (tokens, Some(grid))
             }
+            Eyes::Blip2(eyes) => (eyes.see(image, self.vs.device()), None),
             Eyes::None => unreachable!("only models with an image token are shown pictures"),
         }
     }
@@ -276,7 +295,7 @@ impl LanguageModel {
         if parts.iter().all(|part| matches!(part, Part::Tokens(ids) if ids.is_empty())) {
             return Err(long("no tokens".into()));
         }
-        let woven = Woven::new(&self.llama, parts, self.vs.device())?;
+        let woven = Woven::new(&self.language, parts, self.vs.device())?;
         if woven.next > self.context {
             return Err(long(format!("{} tokens", woven.ids.len())));
         }
@@ -298,7 +317,7 @@ impl LanguageModel {
         let room = (self.context - prompt.next).max(0) as usize;
         let mut said = vec![];
         // The last token needs no further step of the network, so it is decided before one is taken.
-        speak(&self.llama, &prompt, |logits, count| -> Result<Option<i64>, TeacherError> {
+        speak(&self.language, &prompt, |logits, count| -> Result<Option<i64>, TeacherError> {
             if count >= ask.max_tokens.min(room) {
                 ending = if count >= ask.max_tokens { Ending::Length } else { Ending::Context };
                 return Ok(None);
@@ -324,7 +343,7 @@ impl LanguageModel {
     /// What the model makes of every place of a sequence.
     pub fn study(&self, woven: &Woven) -> Study {
         let _guard = tch::no_grad_guard();
-        let (logits, hidden) = woven.study(&self.llama);
+        let (logits, hidden) = woven.study(&self.language);
         Study { tokens: Tensor::from_slice(&woven.ids), logits, hidden }
     }
 }

@@ -13,6 +13,7 @@
 //! What may not enter here: scenes and ground truth. Scene tokens come in as plain vectors ([`decoder::Part`]).
 
 pub mod bert;
+pub mod blip2;
 pub mod chat;
 pub mod clip;
 pub mod decoder;
@@ -28,7 +29,7 @@ pub mod tokens;
 pub mod tower;
 
 pub use chat::{ChatTemplate, Message};
-pub use decoder::{Part, Woven};
+pub use decoder::{Language, Part, Woven};
 pub use embed::Encoder;
 pub use folder::{Family, Fields, ModelFolder};
 pub use generate::Choice;

@@ -157,7 +157,15 @@ impl Patches {
     /// # Errors
     /// [`TeacherError::Model`] names the field.
     pub fn new(path: &Path, fields: &Fields, width: i64, bias: bool) -> Result<Self, TeacherError> {
-        let (patch, image) = (fields.int("patch_size", 32)?, fields.int("image_size", 224)?);
+        Self::with(path, fields, width, bias, [32, 224])
+    }
+
+    /// The same with a family's own defaults of `patch_size` and `image_size`.
+    ///
+    /// # Errors
+    /// As [`Patches::new`].
+    pub fn with(path: &Path, fields: &Fields, width: i64, bias: bool, absent: [i64; 2]) -> Result<Self, TeacherError> {
+        let (patch, image) = (fields.int("patch_size", absent[0])?, fields.int("image_size", absent[1])?);
         if patch < 1 || image < patch {
             return Err(fields.wrong("patch_size", format!("1 to image_size {image}")));
         }
