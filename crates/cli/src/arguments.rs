@@ -247,6 +247,9 @@ pub struct TeacherRun {
     /// How the numbers are held
     #[arg(long, value_enum, default_value_t = DtypeName::F32)]
     pub dtype: DtypeName,
+    /// Which processor computes
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub device: DeviceName,
     /// Write `tokens` (prompt and answer), `logits` and `hidden.<layer>` of every place
     #[arg(long, value_name = "FILE.safetensors")]
     pub dump: Option<PathBuf>,
@@ -266,6 +269,9 @@ pub struct TeacherEmbed {
     /// How the numbers are held
     #[arg(long, value_enum, default_value_t = DtypeName::F32)]
     pub dtype: DtypeName,
+    /// Which processor computes
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub device: DeviceName,
     /// Write `texts` and `images`, one row each, not normalised
     #[arg(long, value_name = "FILE.safetensors")]
     pub dump: PathBuf,

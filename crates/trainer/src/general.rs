@@ -1,7 +1,7 @@
 //! `teacher info | run | embed`: published models from the command line.
 
+use crate::device::choose;
 use crate::pictures;
-use crate::teach::device;
 use apprentice_cli::arguments::{Common, DtypeName, TeacherEmbed, TeacherInfo, TeacherRun, TeacherVerb};
 use apprentice_cli::{CliError, Console};
 use apprentice_core::{BoxedError, Image};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use tch::Kind;
+use tch::{Device, Kind};
 
 /// One of the verbs.
 pub fn run(verb: &TeacherVerb, common: &Common, console: &Console) -> Result<(), BoxedError> {
@@ -24,7 +24,7 @@ pub fn run(verb: &TeacherVerb, common: &Common, console: &Console) -> Result<(),
     }
 }
 
-fn options(dtype: DtypeName) -> LoadOptions {
+fn options(dtype: DtypeName, device: Device) -> LoadOptions {
     let precision = match dtype {
         DtypeName::Stored => Precision::Stored,
         DtypeName::F32 => Precision::Cast(Kind::Float),
@@ -32,7 +32,7 @@ fn options(dtype: DtypeName) -> LoadOptions {
         DtypeName::F16 => Precision::Cast(Kind::Half),
         DtypeName::Int8 => Precision::Int8,
     };
-    LoadOptions { precision, device: device() }
+    LoadOptions { precision, device }
 }
 
 fn pictures(paths: &[PathBuf]) -> Result<Vec<Image>, BoxedError> {
@@ -118,7 +118,7 @@ struct Answered {
 fn ask(arguments: &TeacherRun, common: &Common, console: &Console) -> Result<(), BoxedError> {
     let begun = Instant::now();
     let since = || begun.elapsed().as_secs_f64();
-    let model = LanguageModel::open(&arguments.folder, &options(arguments.dtype))?;
+    let model = LanguageModel::open(&arguments.folder, &options(arguments.dtype, choose(arguments.device, console)?))?;
     if let Some(folder) = &arguments.adapter {
         model.adapt(folder)?;
     }
@@ -173,7 +173,7 @@ struct Embedded {
 }
 
 fn embed(arguments: &TeacherEmbed, console: &Console) -> Result<(), BoxedError> {
-    let encoder = Encoder::open(&arguments.folder, &options(arguments.dtype))?;
+    let encoder = Encoder::open(&arguments.folder, &options(arguments.dtype, choose(arguments.device, console)?))?;
     let texts = arguments.texts.as_deref().map(lines).transpose()?;
     let images = pictures(&arguments.images)?;
     let begun = Instant::now();
