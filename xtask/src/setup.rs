@@ -12,6 +12,16 @@ const LIBTORCH: &str = "2.11.0";
 const LIBTORCH_PACKAGES: [&str; 3] = ["torch==2.11.0", "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
 const ONNXRUNTIME: &str = "1.31.1";
 
+/// METEOR's jar and word lists, which only the caption metrics read and whose terms do not let us carry them.
+const CAPTIONS: &str = "pycocoevalcap-1.2";
+
+/// Fetch what METEOR needs, and link it.
+pub fn captions() -> Result<(), Failure> {
+    let folder =
+        fetched(CAPTIONS, &["pycocoevalcap==1.2"], "104 MB; METEOR's jar and word lists, under their own terms")?;
+    link(".pycocoevalcap", &folder)
+}
+
 /// Set up this checkout. Does nothing, quickly, when all is there.
 pub fn setup(cuda: bool) -> Result<(), Failure> {
     compiler()?;
@@ -23,6 +33,9 @@ pub fn setup(cuda: bool) -> Result<(), Failure> {
     let onnxruntime =
         fetched(&format!("onnxruntime-{ONNXRUNTIME}"), &[&format!("onnxruntime=={ONNXRUNTIME}")], "about 60 MB")?;
     link(".onnxruntime", &onnxruntime)?;
+    if cache()?.join(CAPTIONS).is_dir() {
+        captions()?;
+    }
     if cuda { cuda_wheels(&libtorch) } else { Ok(()) }
 }
 

@@ -77,6 +77,8 @@ pub enum Verb {
     Report(Report),
     /// Compare two results under one protocol, paired
     Compare(Compare),
+    /// Set results under one protocol side by side: Markdown, CSV, LaTeX
+    Table(Table),
     /// Measure speeds
     Bench(Bench),
     /// Run a whole comparison: worlds, teacher, guidance, every arm and seed, judging, report
@@ -375,6 +377,20 @@ pub enum EvalVerb {
     Tracking(EvalResults),
     /// A nuScenes prediction result file, or a detection file with futures under `motion-vad`
     Prediction(EvalPrediction),
+    /// Captions: BLEU, METEOR, ROUGE-L, CIDEr-D
+    Captions(EvalCaptions),
+    /// NuScenes-QA: exact match by question type and hop
+    Qa(EvalQa),
+    /// TOD3Cap: captions of boxes
+    Tod3cap(EvalTod3cap),
+    /// Nu-X: narration and reasoning
+    NuX(EvalNuX),
+    /// DriveLM: accuracy, match, language
+    Drivelm(EvalDrivelm),
+    /// Vector maps: AP by chamfer distance
+    Map(EvalFiles),
+    /// Bird's-eye view: IoU and panoptic quality of present and future vehicles
+    Segmentation(EvalFiles),
 }
 
 /// `eval detection|tracking`
@@ -408,6 +424,130 @@ pub struct EvalPrediction {
     pub protocol: String,
 }
 
+/// Where a result goes, for the benchmarks of sentences.
+#[derive(Args, Debug)]
+pub struct SheetOut {
+    /// Also write the whole document, with every judged item, here
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// `eval map|segmentation`
+#[derive(Args, Debug)]
+pub struct EvalFiles {
+    /// The ground truth
+    #[arg(long, value_name = "FILE")]
+    pub truth: PathBuf,
+    /// What was predicted, in the same layout
+    #[arg(long, value_name = "FILE")]
+    pub predictions: PathBuf,
+    /// Where the result goes
+    #[command(flatten)]
+    pub out: SheetOut,
+}
+
+/// METEOR's word lists.
+#[derive(Args, Debug)]
+pub struct MeteorOption {
+    /// Folder with meteor-1.5.jar and data/paraphrase-en.gz (default: what `cargo xtask setup --captions` fetched)
+    #[arg(long, value_name = "DIR")]
+    pub meteor: Option<PathBuf>,
+    /// Leave METEOR out
+    #[arg(long, conflicts_with = "meteor")]
+    pub no_meteor: bool,
+}
+
+/// `eval captions`
+#[derive(Args, Debug)]
+pub struct EvalCaptions {
+    /// JSON lines: {"candidate": "…", "references": ["…", …]}
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub pairs: PathBuf,
+    /// METEOR's word lists
+    #[command(flatten)]
+    pub meteor: MeteorOption,
+    /// Where the result goes
+    #[command(flatten)]
+    pub out: SheetOut,
+}
+
+/// `eval qa`
+#[derive(Args, Debug)]
+pub struct EvalQa {
+    /// NuScenes_val_questions.json
+    #[arg(long, value_name = "FILE.json")]
+    pub questions: PathBuf,
+    /// JSON lines: {"sample_token": "…", "question": "…", "answer": "…"}
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub answers: PathBuf,
+    /// Where the result goes
+    #[command(flatten)]
+    pub out: SheetOut,
+}
+
+/// `eval tod3cap`
+#[derive(Args, Debug)]
+pub struct EvalTod3cap {
+    /// final_caption_bbox_token.json
+    #[arg(long, value_name = "FILE.json")]
+    pub captions: PathBuf,
+    /// Boxes of the ground truth: sample token → [{token, translation, size, rotation}]
+    #[arg(long, value_name = "FILE.json")]
+    pub boxes: PathBuf,
+    /// Predicted boxes: sample token → [{translation, size, rotation, caption}], also under `results`
+    #[arg(long, value_name = "FILE.json")]
+    pub predictions: PathBuf,
+    /// Whose definition
+    #[arg(long, value_enum, default_value_t = Tod3capMode::Paper)]
+    pub mode: Tod3capMode,
+    /// METEOR's word lists
+    #[command(flatten)]
+    pub meteor: MeteorOption,
+    /// Where the result goes
+    #[command(flatten)]
+    pub out: SheetOut,
+}
+
+/// Definitions of TOD3Cap's metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tod3capMode {
+    /// Over ground-truth boxes, by overlap in space (the paper's text)
+    Paper,
+    /// Over predictions, by overlap of sizes (the released script, which made the published tables)
+    Repo,
+}
+
+/// `eval nu-x`
+#[derive(Args, Debug)]
+pub struct EvalNuX {
+    /// Nu_X_val.json: sample token → {narration, reasoning}
+    #[arg(long, value_name = "FILE.json")]
+    pub truth: PathBuf,
+    /// Answers: sample token → "Narration: … Reasoning: …"
+    #[arg(long, value_name = "FILE.json")]
+    pub answers: PathBuf,
+    /// METEOR's word lists
+    #[command(flatten)]
+    pub meteor: MeteorOption,
+    /// Where the result goes
+    #[command(flatten)]
+    pub out: SheetOut,
+}
+
+/// `eval drivelm`
+#[derive(Args, Debug)]
+pub struct EvalDrivelm {
+    /// Questions with answers and tags (the challenge's test_eval.json)
+    #[arg(long, value_name = "FILE.json")]
+    pub questions: PathBuf,
+    /// Answers: [{"id": "<scene>_<frame>_<number>", "answer": "…"}]
+    #[arg(long, value_name = "FILE.json")]
+    pub answers: PathBuf,
+    /// Where the result goes
+    #[command(flatten)]
+    pub out: SheetOut,
+}
+
 /// `eval planning`
 #[derive(Args, Debug)]
 pub struct EvalPlanning {
@@ -415,8 +555,14 @@ pub struct EvalPlanning {
     #[arg(long)]
     pub data: Source,
     /// `constant-velocity`, `stop`, or a student's file (.onnx or .safetensors)
-    #[arg(long)]
-    pub driver: String,
+    #[arg(long, required_unless_present = "plans")]
+    pub driver: Option<String>,
+    /// Plans made elsewhere: JSON lines {"world": "…", "index": 0, "waypoints": [[x, y], … six]}
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with = "driver")]
+    pub plans: Option<PathBuf>,
+    /// Named subsets of starts: {"<name>": ["<world>#<index>", …]}
+    #[arg(long, value_name = "FILE.json")]
+    pub subsets: Option<PathBuf>,
     /// Named protocol
     #[arg(long, default_value = "valid-starts")]
     pub protocol: String,
@@ -475,15 +621,53 @@ pub struct Drive {
     pub engine: EngineName,
 }
 
+/// `table`
+#[derive(Args, Debug)]
+pub struct Table {
+    /// Result files of one benchmark under one protocol
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// How the table is written
+    #[arg(long, value_enum, default_value_t = TableFormat::Markdown)]
+    pub format: TableFormat,
+}
+
+/// How a table is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// Markdown
+    Markdown,
+    /// Comma-separated values
+    Csv,
+    /// LaTeX (booktabs)
+    Latex,
+}
+
 /// `score …`
 #[derive(Subcommand, Debug)]
 pub enum ScoreVerb {
     /// Bench2Drive result files
-    Bench2drive {
-        /// Result files
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Bench2drive(ScoreBench2drive),
+}
+
+/// `score bench2drive`
+#[derive(Args, Debug)]
+pub struct ScoreBench2drive {
+    /// Result files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Which route set the files are of: 0.0.3 (its 220 routes) or 0.0.4
+    #[arg(long, default_value = "0.0.3")]
+    pub benchmark: String,
+    /// Folder with OpenDRIVE files; the ability Traffic_Signs needs the maps of all towns
+    #[arg(long, requires = "routes")]
+    pub maps: Option<PathBuf>,
+    /// Route file (bench2drive220.xml) for the junctions of each route
+    #[arg(long, requires = "maps")]
+    pub routes: Option<PathBuf>,
+    /// Folder with a metric_info.json per route, for comfort
+    #[arg(long)]
+    pub metrics: Option<PathBuf>,
 }
 
 /// `export`
@@ -515,7 +699,7 @@ pub struct Report {
 /// `compare`
 #[derive(Args, Debug)]
 pub struct Compare {
-    /// A planning result
+    /// A result: of `eval planning`, or of another `eval` with --out
     pub a: PathBuf,
     /// Another
     pub b: PathBuf,
@@ -524,7 +708,7 @@ pub struct Compare {
 /// `bench`
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// What to measure: world, render, student, onnx (default: what needs no libtorch)
+    /// What to measure: world, render, student, onnx, planning, captions (default: world, render)
     pub what: Vec<String>,
     /// Folder with the CARLA towns, for the camera path through Town10HD
     #[arg(long)]
@@ -532,6 +716,9 @@ pub struct Bench {
     /// Python whose PyTorch is the peer of student and onnx
     #[arg(long, default_value = "python3")]
     pub python: String,
+    /// Caption pairs, for `captions`
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub pairs: Option<PathBuf>,
 }
 
 /// `prove`

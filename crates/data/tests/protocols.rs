@@ -61,6 +61,22 @@ fn protocols_disagree_about_the_same_plans() {
 }
 
 #[test]
+fn the_windows_of_the_other_protocols_are_theirs() {
+    let Some(starts) = starts() else { return };
+    // Seven scenes: a start of ST-P3 has two keyframes before it and six after, one of PARA-Drive six after.
+    let stp3 = judged("stp3-grid", &starts, Start::constant_velocity);
+    let fine = judged("para-drive-unverified", &starts, Start::constant_velocity);
+    assert_eq!((stp3.starts, fine.starts), (282 - 7 * 8, 282 - 7 * 6));
+    // All classes and a box that turns meet more than vehicles and people and a box that does not.
+    assert!(fine.collision_avg_to_t[2] > stp3.collision_avg_to_t[2], "{:?}", fine.collision_avg_to_t);
+    let turns = fine.subsets.iter().find(|group| group.name == "turns").unwrap();
+    assert!(turns.starts > 0 && turns.l2_mean.mean > fine.all.l2_mean.mean, "{turns:?}");
+    println!("stp3-grid {:?} {:?}", stp3.l2_avg_to_t, stp3.collision_avg_to_t);
+    println!("para-drive-unverified {:?} {:?}", fine.l2_avg_to_t, fine.collision_avg_to_t);
+    println!("edges of the road {:?}", fine.all.off_road_avg_to_t.map(|e| e.map(|e| e.mean)));
+}
+
+#[test]
 fn the_recorded_drive_itself_has_no_error_and_no_counted_collision() {
     let Some(starts) = starts() else { return };
     for name in Protocol::names() {

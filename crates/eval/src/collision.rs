@@ -86,13 +86,57 @@ pub fn contact(
         std::array::from_fn(|t| boxes[t].iter().map(|b| gap_m(&planned[t], b)).fold(collision.gap_cap_m, f64::min));
     let collides = std::array::from_fn(|t| match collision.kind {
         CollisionKind::OrientedPolygon => boxes[t].iter().any(|b| planned[t].overlaps(b)),
+        // Boxes too far apart for any cell of theirs to be shared.
+        CollisionKind::Grid if collision.heading == Heading::FromPlan && !near(&planned[t], &boxes[t], collision) => {
+            false
+        }
         CollisionKind::Grid => {
             let grid = Grid::of(collision);
-            let cells = grid.ego_cells(ego, plan.0[t].map(f64::from));
+            let cells = match collision.heading {
+                Heading::None => grid.ego_cells(ego, plan.0[t].map(f64::from)),
+                Heading::FromPlan => grid.cells_in(&planned[t]),
+            };
             boxes[t].iter().any(|b| grid.box_covers_any(b, &cells))
         }
     });
     Contact { collides, gap_m }
+}
+
+fn near(b: &OrientedBox, others: &[OrientedBox], collision: &Collision) -> bool {
+    let reach = |b: &OrientedBox| b.length_m.hypot(b.width_m) / 2.0;
+    let slack = 2.0 * collision.cell_m.unwrap_or(0.5);
+    let distance = |other: &OrientedBox| b.center.position().distance(other.center.position());
+    others.iter().any(|other| distance(other) <= reach(b) + reach(other) + slack)
+}
+
+/// Per step, whether the planned box touches a line, such as the edge of the road.
+pub fn touches(
+    plan: &Trajectory,
+    ego: EgoBox,
+    collision: &Collision,
+    lines: &[Vec<[f32; 2]>],
+) -> [bool; HORIZON_STEPS] {
+    let planned = ego_boxes(plan, ego, collision);
+    let point = |p: [f32; 2]| DVec2::new(p[0].into(), p[1].into());
+    planned.map(|b| lines.iter().any(|line| line.windows(2).any(|w| crosses(&b, point(w[0]), point(w[1])))))
+}
+
+/// Whether a segment shares a point with a box (clipping against its four sides).
+fn crosses(b: &OrientedBox, from: DVec2, to: DVec2) -> bool {
+    let (from, to) = (b.center.to_local(from), b.center.to_local(to));
+    let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
+    for (start, along, half) in [(from.x, to.x - from.x, b.length_m / 2.0), (from.y, to.y - from.y, b.width_m / 2.0)] {
+        if along == 0.0 {
+            if start.abs() > half {
+                return false;
+            }
+            continue;
+        }
+        let (a, z) = ((-half - start) / along, (half - start) / along);
+        enter = enter.max(a.min(z));
+        leave = leave.min(a.max(z));
+    }
+    enter <= leave
 }
 
 /// A square of cells around the start; row and column count from its rear right corner.
@@ -129,6 +173,19 @@ impl Grid {
             .collect()
     }
 
+    /// Cells whose centre lies in a box; what lies outside the grid has none.
+    fn cells_in(&self, b: &OrientedBox) -> Vec<[i64; 2]> {
+        let corners = b.corners().map(|c| DVec2::new(self.index(c.x), self.index(c.y)));
+        let low = corners.into_iter().reduce(DVec2::min).unwrap_or_default().floor().max(DVec2::ZERO);
+        let high = corners.into_iter().reduce(DVec2::max).unwrap_or_default().ceil();
+        let high = high.min(DVec2::splat((self.cells() - 1) as f64));
+        let centre = |cell: i64| (cell as f64 + 0.5) * self.cell_m - self.half_m;
+        (low.x as i64..=high.x as i64)
+            .flat_map(|x| (low.y as i64..=high.y as i64).map(move |y| [x, y]))
+            .filter(|[x, y]| b.contains(DVec2::new(centre(*x), centre(*y))))
+            .collect()
+    }
+
     /// Whether the box, its corners rounded to the grid, covers the centre of any of the cells.
     fn box_covers_any(&self, b: &OrientedBox, cells: &[[i64; 2]]) -> bool {
         let corners = b.corners().map(|c| DVec2::new(self.index(c.x).round(), self.index(c.y).round()));
@@ -159,6 +216,33 @@ mod tests {
         let cells = Grid::of(&p.collision).ego_cells(p.ego_box("nuscenes").unwrap(), [0.0, 0.0]);
         assert_eq!(cells.len(), 32);
         assert!(cells.iter().all(|[x, y]| (97..=104).contains(x) && (98..=101).contains(y)), "{cells:?}");
+    }
+
+    #[test]
+    fn the_fine_grid_has_the_published_720_cells_and_turns() {
+        // protocols.md A1: BEV-Planner's 0.1 m grid, before rotation.
+        let p = protocol("para-drive-unverified");
+        let grid = Grid::of(&p.collision);
+        let ego = p.ego_box("nuscenes").unwrap();
+        let straight = Trajectory::constant_speed(2.0);
+        assert_eq!(grid.cells_in(&ego_boxes(&straight, ego, &p.collision)[2]).len(), 720);
+        let aside = Trajectory(std::array::from_fn(|i| [0.0, (i + 1) as f32]));
+        let cells = grid.cells_in(&ego_boxes(&aside, ego, &p.collision)[2]);
+        assert!(cells.len().abs_diff(756) < 60, "{}", cells.len());
+        let span = |k: usize| {
+            let values = cells.iter().map(|c| c[k]);
+            values.clone().max().unwrap() - values.min().unwrap()
+        };
+        assert!(span(0) < 20 && span(1) > 38);
+    }
+
+    #[test]
+    fn a_line_is_touched_or_not() {
+        let b = OrientedBox { center: Pose2::new(0.0, 0.0, 0.0), length_m: 4.0, width_m: 2.0 };
+        let v = DVec2::new;
+        assert!(crosses(&b, v(-9.0, 0.9), v(9.0, 0.9)) && crosses(&b, v(0.0, 0.0), v(0.1, 0.0)));
+        assert!(!crosses(&b, v(-9.0, 1.1), v(9.0, 1.1)) && !crosses(&b, v(2.5, -9.0), v(2.5, 9.0)));
+        assert!(!crosses(&b, v(1.5, 2.0), v(3.0, 0.6)) && crosses(&b, v(1.5, 1.4), v(2.3, 0.6)));
     }
 
     #[test]

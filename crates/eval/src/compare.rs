@@ -4,6 +4,8 @@ use crate::EvalError;
 use crate::interval::{Clusters, Estimate, SEED};
 use crate::openloop::Judged;
 use crate::planning::{PlanningResult, tier_rank};
+use crate::protocol::Protocol;
+use crate::sheet::exchange_test;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,6 +24,10 @@ pub struct Difference {
     pub collision_any: Estimate,
     /// Least gap, metres.
     pub min_gap_m: Estimate,
+    /// Chance of a difference of `l2_mean` this large if which result is which did not matter; `None` with fewer than two
+    /// worlds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l2_mean_p_value: Option<f64>,
 }
 
 /// Name and version of the document.
@@ -54,6 +60,17 @@ fn same(field: &str, left: impl ToString, right: impl ToString) -> Result<(), Ev
 /// # Errors
 /// When they were judged under different protocols, on different data, or hold different starts or none.
 pub fn compare(first: &PlanningResult, second: &PlanningResult) -> Result<Comparison, EvalError> {
+    let named = |result: &PlanningResult| Protocol::named(&result.protocol.name).ok();
+    if let (Some(left), Some(right)) = (named(first), named(second))
+        && let Some((axis, a, b)) = left.differing_axis(&right)
+    {
+        let of = |protocol: &Protocol, value: &str| format!("{value} (`{}`)", protocol.name);
+        return Err(EvalError::Incomparable {
+            field: format!("the protocol's axis `{axis}`"),
+            left: of(&left, &a),
+            right: of(&right, &b),
+        });
+    }
     same("the protocol", &first.protocol.name, &second.protocol.name)?;
     same("the protocol's hash", &first.protocol.hash, &second.protocol.hash)?;
     same("the hash of the data", &first.subject.data_hash, &second.subject.data_hash)?;
@@ -93,5 +110,10 @@ fn difference(name: &str, pairs: &[(&Judged, &Judged)]) -> Difference {
         l2_at_3s: of(|row| row.l2_at_t()[2]),
         collision_any: of(Judged::collision_any),
         min_gap_m: of(|row| row.min_gap_m),
+        l2_mean_p_value: {
+            let mean = |row: &Judged| row.l2_avg_to_t().iter().sum::<f64>() / 3.0;
+            let values: Vec<f64> = pairs.iter().map(|(a, b)| mean(b) - mean(a)).collect();
+            exchange_test(pairs.iter().map(|(a, _)| a.id.world.as_str()), &values)
+        },
     }
 }

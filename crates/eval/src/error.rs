@@ -48,6 +48,12 @@ pub enum EvalError {
         /// What is wrong with it.
         message: String,
     },
+    /// METEOR's word lists are not set up.
+    #[error("METEOR needs {}, which is not there", path.display())]
+    NoMeteor {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is nothing to judge.
     #[error("{what}: nothing to judge")]
     Empty {
@@ -92,6 +98,10 @@ impl Hint for EvalError {
             Self::Field { .. } => "the file was not written by a run of this kind, or was edited; write it again".into(),
             Self::UnknownProtocol { known, .. } => format!("the protocols are: {}", known.join(", ")),
             Self::Protocol { .. } => "protocol files are frozen: restore the one of this version".into(),
+            Self::NoMeteor { .. } => {
+                "run `cargo xtask setup --captions` once (104 MB from PyPI), name another folder with --meteor DIR, or leave METEOR out with --no-meteor"
+                    .into()
+            }
             Self::Empty { .. } => "check that the source holds samples with a known past and future".into(),
             Self::OtherSamples { .. } => {
                 "a result file holds every sample of one split and no other: name its split with --split".into()

@@ -139,6 +139,7 @@ mod tests {
                 future: Trajectory::constant_speed(5.0),
                 future_steps: 6,
                 agents: vec![],
+                boundaries_in_ego: None,
             })
             .collect();
         let plans = vec![Trajectory::constant_speed(5.0 + off_mps); 60];

@@ -7,23 +7,29 @@
 //! What may not enter here: models and worlds. The judge sees plans, recorded futures and result files.
 
 pub mod bench2drive;
+pub mod boxes;
 pub mod collision;
 pub mod compare;
 pub mod detection;
 pub mod driving;
 pub mod error;
 pub mod gates;
+pub mod instances;
 pub mod interval;
+pub mod language;
 pub mod motion;
 mod numeric;
 pub mod openloop;
 pub mod perception;
 pub mod planning;
+pub mod plans;
 pub mod prediction;
 pub mod protocol;
 pub mod replay;
+pub mod sheet;
 mod spline;
 pub mod tracking;
+pub mod vector_map;
 
 pub use driving::DrivingSummary;
 pub use error::EvalError;

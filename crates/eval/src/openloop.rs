@@ -4,12 +4,12 @@
 //! `c*_t` whether the recorded ego does, counted collision `k_t = c_t ∧ ¬c*_t`. At a horizon of T seconds, with
 //! n = 2T: *at t* takes step n, *averaged up to t* the mean of steps 1..n. Both are always given.
 
-use crate::collision::{agent_boxes, contact};
+use crate::collision::{agent_boxes, contact, touches};
 use crate::interval::written;
 use crate::protocol::{EgoBox, Protocol, SampleSet};
 use apprentice_core::sample::SampleId;
 use apprentice_core::trajectory::{HORIZON_STEPS, Trajectory};
-use apprentice_core::{AgentLabel, Command, EgoState, Sample};
+use apprentice_core::{AgentLabel, Command, EgoState, MapClass, Sample};
 use serde::{Deserialize, Serialize};
 
 /// One moment to plan from, whatever it was recorded in.
@@ -36,6 +36,8 @@ pub struct Start {
     pub future_steps: u8,
     /// Who is around.
     pub agents: Vec<AgentLabel>,
+    /// Edges of the road around, in the ego frame, metres; `None` when the source has no map.
+    pub boundaries_in_ego: Option<Vec<Vec<[f32; 2]>>>,
 }
 
 impl Start {
@@ -52,7 +54,29 @@ impl Start {
             future: sample.future,
             future_steps: sample.future_steps,
             agents: sample.agents.clone(),
+            boundaries_in_ego: (!sample.map.is_empty()).then(|| {
+                let edges = sample.map.iter().filter(|label| label.class == MapClass::Boundary);
+                edges.map(|label| label.points_in_ego.clone()).collect()
+            }),
         }
+    }
+
+    /// Names of the subsets that the recorded drive puts it in: `turns` when it ends 2 m or more aside after 3 s (the
+    /// rule by which VAD, UniAD and ST-P3 label commands), `sets off` when it stands (below 0.5 m/s) and has gone 2 m or
+    /// more after 3 s.
+    pub fn subsets(&self) -> Vec<&'static str> {
+        if usize::from(self.future_steps) < HORIZON_STEPS {
+            return vec![];
+        }
+        let [x, y] = self.future.0[HORIZON_STEPS - 1];
+        let mut names = Vec::new();
+        if y.abs() >= 2.0 {
+            names.push("turns");
+        }
+        if self.ego.speed_mps.abs() < 0.5 && x.hypot(y) >= 2.0 {
+            names.push("sets off");
+        }
+        names
     }
 
     /// The floor of every table: the last displacement between keyframes, repeated; without one, the speed straight
@@ -96,9 +120,27 @@ pub struct Judged {
     pub excluded: [bool; HORIZON_STEPS],
     /// Least gap to another object over the known, not excluded steps, metres, cut off at the protocol's cap.
     pub min_gap_m: f64,
+    /// The plan's box touches an edge of the road and the recorded ego's does not; `None` without a map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_road: Option<[bool; HORIZON_STEPS]>,
+    /// Subsets that it belongs to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subsets: Vec<String>,
 }
 
 impl Judged {
+    /// Touched edges at T = 1, 2, 3 s, as 0 or 1; 0 without a map.
+    pub fn off_road_at_t(&self) -> [f64; 3] {
+        let touched = self.off_road.unwrap_or_default();
+        [1, 3, 5].map(|i| f64::from(u8::from(touched[i])))
+    }
+
+    /// Mean over all steps up to T = 1, 2, 3 s.
+    pub fn off_road_avg_to_t(&self) -> [f64; 3] {
+        let touched = self.off_road.unwrap_or_default();
+        [2, 4, 6].map(|n| touched[..n].iter().filter(|hit| **hit).count() as f64 / n as f64)
+    }
+
     /// d at T = 1, 2, 3 s.
     pub fn l2_at_t(&self) -> [f64; 3] {
         [1, 3, 5].map(|i| self.l2_m[i])
@@ -143,6 +185,12 @@ pub fn judge(protocol: &Protocol, ego: EgoBox, start: &Start, plan: &Trajectory)
         collides: std::array::from_fn(|t| known(t) && planned.collides[t] && !excluded[t]),
         excluded,
         min_gap_m: written(gaps.fold(protocol.collision.gap_cap_m, f64::min)),
+        off_road: start.boundaries_in_ego.as_ref().map(|lines| {
+            let planned = touches(plan, ego, &protocol.collision, lines);
+            let recorded = touches(&start.future, ego, &protocol.collision, lines);
+            std::array::from_fn(|t| known(t) && planned[t] && !recorded[t])
+        }),
+        subsets: start.subsets().into_iter().map(String::from).collect(),
     }
 }
 
@@ -163,6 +211,7 @@ mod tests {
             future: Trajectory::constant_speed(8.0),
             future_steps,
             agents,
+            boundaries_in_ego: None,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::openloop::{Judged, Start, judge};
 use crate::protocol::Protocol;
 use apprentice_core::Trajectory;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Name and version of the document.
 pub const SCHEMA: &str = "apprentice.planning/1";
@@ -63,6 +63,12 @@ pub struct Group {
     pub l2_mean: Estimate,
     /// Steps excluded because the recorded ego itself collides.
     pub excluded_steps: usize,
+    /// Fraction of starts whose box touches an edge of the road at 1, 2, 3 s; `None` unless every start has a map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_road_at_t: Option<[Estimate; 3]>,
+    /// The same, averaged up to 1, 2, 3 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_road_avg_to_t: Option<[Estimate; 3]>,
 }
 
 /// The document.
@@ -93,6 +99,12 @@ pub struct PlanningResult {
     pub tiers: Vec<Group>,
     /// By family.
     pub families: Vec<Group>,
+    /// Subsets of the recorded drives ([`Start::subsets`]) and those of a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subsets: Vec<Group>,
+    /// Starts that the protocol judges and that had no plan; they are in no figure.
+    #[serde(default)]
+    pub unplanned: usize,
     /// Every judged start, for paired comparison; may be left out of a printed document.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<Judged>,
@@ -150,6 +162,8 @@ pub fn summarise(
         collision_avg_to_t: means(&all.collision_avg_to_t),
         tiers: groups(&everyone, |row| &row.tier, tier_rank),
         families: groups(&everyone, |row| &row.family, |_| 0),
+        subsets: subsets(&everyone),
+        unplanned: 0,
         all,
         subject,
         rows,
@@ -173,12 +187,29 @@ fn groups<'a>(rows: &[&'a Judged], key: impl Fn(&'a Judged) -> &'a String, rank:
     by_name.iter().filter_map(|((_, name), members)| group(name, members)).collect()
 }
 
+fn subsets(rows: &[&Judged]) -> Vec<Group> {
+    let mut names: Vec<&String> = rows.iter().flat_map(|row| &row.subsets).collect();
+    names.sort_unstable();
+    names.dedup();
+    let of = |name: &&String| {
+        group(name, &rows.iter().filter(|row| row.subsets.contains(name)).copied().collect::<Vec<_>>())
+    };
+    names.iter().filter_map(of).collect()
+}
+
 fn group(name: &str, rows: &[&Judged]) -> Option<Group> {
     let clusters = Clusters::new(rows.iter().map(|row| row.id.world.as_str()));
-    // Fifteen columns: four metrics at three horizons, then the three of the whole plan.
-    let triples: [fn(&Judged) -> [f64; 3]; 4] =
-        [Judged::l2_at_t, Judged::l2_avg_to_t, Judged::collision_at_t, Judged::collision_avg_to_t];
-    let mut columns: Vec<Vec<f64>> = Vec::with_capacity(15);
+    // 21 columns: six metrics at three horizons, then the three of the whole plan.
+    let triples: [fn(&Judged) -> [f64; 3]; 6] = [
+        Judged::l2_at_t,
+        Judged::l2_avg_to_t,
+        Judged::collision_at_t,
+        Judged::collision_avg_to_t,
+        Judged::off_road_at_t,
+        Judged::off_road_avg_to_t,
+    ];
+    let mapped = rows.iter().all(|row| row.off_road.is_some());
+    let mut columns: Vec<Vec<f64>> = Vec::with_capacity(21);
     for metric in triples {
         let values: Vec<[f64; 3]> = rows.iter().map(|row| metric(row)).collect();
         columns.extend((0..3).map(|i| values.iter().map(|v| v[i]).collect::<Vec<f64>>()));
@@ -197,14 +228,35 @@ fn group(name: &str, rows: &[&Judged]) -> Option<Group> {
         l2_avg_to_t: three(1),
         collision_at_t: three(2),
         collision_avg_to_t: three(3),
-        collision_any: estimates[12],
-        min_gap_m: estimates[13],
-        l2_mean: estimates[14],
+        collision_any: estimates[18],
+        min_gap_m: estimates[19],
+        l2_mean: estimates[20],
+        off_road_at_t: mapped.then(|| three(4)),
+        off_road_avg_to_t: mapped.then(|| three(5)),
         excluded_steps: rows.iter().map(|row| row.excluded.iter().filter(|x| **x).count()).sum(),
     })
 }
 
 impl PlanningResult {
+    /// Add the groups of named subsets of starts (`world#index`).
+    ///
+    /// # Errors
+    /// When a subset names no judged start.
+    pub fn add_subsets(&mut self, file: &str, named: &BTreeMap<String, BTreeSet<String>>) -> Result<(), EvalError> {
+        for (name, ids) in named {
+            let mut found = 0;
+            for row in self.rows.iter_mut().filter(|row| ids.contains(&row.id.to_string())) {
+                row.subsets.push(name.clone());
+                found += 1;
+            }
+            if found == 0 {
+                return Err(EvalError::field(file, name, "names no judged start"));
+            }
+        }
+        self.subsets = subsets(&self.rows.iter().collect::<Vec<_>>());
+        Ok(())
+    }
+
     /// The document without its rows, for printing.
     pub fn brief(&self) -> Self {
         Self { rows: Vec::new(), ..self.clone() }
@@ -245,6 +297,8 @@ impl PlanningResult {
             all: fields.take("all")?,
             tiers: fields.take("tiers")?,
             families: fields.take("families")?,
+            subsets: fields.take::<Option<Vec<Group>>>("subsets")?.unwrap_or_default(),
+            unplanned: fields.take::<Option<usize>>("unplanned")?.unwrap_or_default(),
             rows: fields.take::<Option<Vec<Judged>>>("rows")?.unwrap_or_default(),
         })
     }

@@ -10,10 +10,12 @@ use apprentice_core::hash::content_hash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 5] = [
     ("valid-starts", include_str!("../protocols/valid-starts.toml")),
     ("vad-grid", include_str!("../protocols/vad-grid.toml")),
     ("uniad-masked", include_str!("../protocols/uniad-masked.toml")),
+    ("stp3-grid", include_str!("../protocols/stp3-grid.toml")),
+    ("para-drive-unverified", include_str!("../protocols/para-drive-unverified.toml")),
 ];
 
 /// Which moments are judged.
@@ -207,6 +209,18 @@ impl Protocol {
         Ok(protocol)
     }
 
+    /// The first axis in which two protocols differ, with what each says.
+    pub fn differing_axis(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let axes = [
+            ("samples", format!("{:?}", self.samples), format!("{:?}", other.samples)),
+            ("ground truth", format!("{:?}", self.ground_truth), format!("{:?}", other.ground_truth)),
+            ("occupancy", format!("{:?}", self.occupancy), format!("{:?}", other.occupancy)),
+            ("aggregation", format!("{:?}", self.aggregation), format!("{:?}", other.aggregation)),
+            ("collision", format!("{:?}", self.collision), format!("{:?}", other.collision)),
+        ];
+        axes.into_iter().find(|(_, left, right)| left != right)
+    }
+
     /// The ego's box for a kind of source (`nuscenes`, `worlds`).
     ///
     /// # Errors
@@ -230,6 +244,8 @@ mod tests {
             ("valid-starts", "ae190437cd78db9c"),
             ("vad-grid", "5eb4b702141942c0"),
             ("uniad-masked", "459167f02f690fe5"),
+            ("stp3-grid", "6bc9083f6832fd2c"),
+            ("para-drive-unverified", "7f1875f6d807ab5c"),
         ];
         for (name, hash) in frozen {
             let protocol = Protocol::named(name).unwrap();

@@ -20,6 +20,7 @@ fn starts(worlds: u32) -> Vec<Start> {
             future: Trajectory::constant_speed(8.0 + f64::from((i / 5) % 4) * 0.5),
             future_steps: 6,
             agents: vec![],
+            boundaries_in_ego: None,
         })
         .collect()
 }

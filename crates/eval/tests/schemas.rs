@@ -102,6 +102,7 @@ fn planning(seed: Option<u64>) -> PlanningResult {
             future: Trajectory::constant_speed(5.0),
             future_steps: 6,
             agents: vec![],
+            boundaries_in_ego: None,
         })
         .collect();
     let plans = vec![Trajectory::constant_speed(5.5); starts.len()];
@@ -192,4 +193,14 @@ fn perception_results_keep_their_promise() {
     let forecasts = [Forecast { entry: &entry, truth: vec![[0.0, 0.0]], off_road: None }];
     let prediction = apprentice_eval::prediction::evaluate(named(), &forecasts).unwrap();
     check("prediction-1", &serde_json::to_value(prediction).unwrap());
+}
+
+#[test]
+fn sheets_and_their_comparisons_keep_their_promise() {
+    let lines = "{\"candidate\": \"a car stops\", \"references\": [\"the car stops\"]}\n".repeat(3);
+    let sheet = apprentice_eval::language::captions::sheet("f.jsonl", &lines, None).unwrap();
+    check("sheet-1", &serde_json::to_value(&sheet).unwrap());
+    check("sheet-1", &serde_json::to_value(sheet.brief()).unwrap());
+    let both = apprentice_eval::sheet::compare(&sheet, &sheet).unwrap();
+    check("sheet-comparison-1", &serde_json::to_value(both).unwrap());
 }

@@ -11,6 +11,7 @@ mod html;
 mod picture;
 pub mod replay;
 pub mod report;
+pub mod results;
 pub mod run;
 mod svg;
 pub mod table;

@@ -91,9 +91,101 @@ impl Table {
     }
 }
 
+/// Names of columns with the group that they stand in, for formats that have one header line.
+fn flat_names(table: &Table) -> Vec<String> {
+    let mut prefixes = table.groups.iter().flat_map(|(name, count)| std::iter::repeat_n(name.as_str(), *count));
+    let named = table.columns.iter().map(|(name, _)| match prefixes.next() {
+        Some(prefix) if !prefix.is_empty() => format!("{prefix}: {name}"),
+        _ => name.clone(),
+    });
+    named.collect()
+}
+
+impl Table {
+    /// The table in Markdown.
+    pub fn markdown(&self) -> String {
+        let line = |cells: &[String]| {
+            format!("| {} |\n", cells.iter().map(|c| c.replace('|', "\\|")).collect::<Vec<_>>().join(" | "))
+        };
+        let rules: Vec<String> =
+            self.columns.iter().map(|(_, a)| if *a == Align::Left { "---" } else { "---:" }.to_string()).collect();
+        let mut out = if self.title.is_empty() { String::new() } else { format!("{}\n\n", self.title) };
+        out += &line(&flat_names(self));
+        out += &line(&rules);
+        self.rows.iter().for_each(|row| out += &line(row));
+        if !self.notes.is_empty() {
+            out += "\n";
+        }
+        self.notes.iter().for_each(|note| out += &format!("{note}\n"));
+        out
+    }
+
+    /// The table as comma-separated values (RFC 4180); notes are comments.
+    pub fn csv(&self) -> String {
+        let cell = |text: &String| match text.contains([',', '"', '\n']) {
+            true => format!("\"{}\"", text.replace('"', "\"\"")),
+            false => text.clone(),
+        };
+        let line = |cells: &[String]| format!("{}\n", cells.iter().map(cell).collect::<Vec<_>>().join(","));
+        let mut out = line(&flat_names(self));
+        self.rows.iter().for_each(|row| out += &line(row));
+        self.notes.iter().for_each(|note| out += &format!("# {note}\n"));
+        out
+    }
+
+    /// The table in LaTeX, with the rules of `booktabs`.
+    pub fn latex(&self) -> String {
+        let escaped = |text: &str| {
+            text.chars().fold(String::new(), |mut out, c| {
+                match c {
+                    '\\' => out += "\\textbackslash{}",
+                    '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
+                    '~' => out += "\\textasciitilde{}",
+                    '^' => out += "\\textasciicircum{}",
+                    c => out.push(c),
+                }
+                out
+            })
+        };
+        let line =
+            |cells: &mut dyn Iterator<Item = String>| format!("{} \\\\\n", cells.collect::<Vec<_>>().join(" & "));
+        let align: String = self.columns.iter().map(|(_, a)| if *a == Align::Left { 'l' } else { 'r' }).collect();
+        let mut out = if self.title.is_empty() { String::new() } else { format!("% {}\n", self.title) };
+        out += &format!("\\begin{{tabular}}{{{align}}}\n\\toprule\n");
+        if !self.groups.is_empty() {
+            let group = |(name, count): &(String, usize)| format!("\\multicolumn{{{count}}}{{c}}{{{}}}", escaped(name));
+            out += &line(&mut self.groups.iter().map(group));
+        }
+        out += &line(&mut self.columns.iter().map(|(name, _)| escaped(name)));
+        out += "\\midrule\n";
+        self.rows.iter().for_each(|row| out += &line(&mut row.iter().map(|cell| escaped(cell))));
+        out += "\\bottomrule\n\\end{tabular}\n";
+        self.notes.iter().for_each(|note| out += &format!("% {note}\n"));
+        out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_formats_escape_what_they_must() {
+        let table = Table {
+            groups: vec![(String::new(), 1), ("share, %".into(), 1)],
+            columns: vec![("name".into(), Align::Left), ("1 s".into(), Align::Right)],
+            rows: vec![vec!["a|b_c".into(), "1.5".into()]],
+            notes: vec!["one".into()],
+            ..Table::default()
+        };
+        assert_eq!(table.markdown(), "| name | share, %: 1 s |\n| --- | ---: |\n| a\\|b_c | 1.5 |\n\none\n");
+        assert_eq!(table.csv(), "name,\"share, %: 1 s\"\na|b_c,1.5\n# one\n");
+        let latex = table.latex();
+        assert!(
+            latex.contains("\\multicolumn{1}{c}{share, \\%} \\\\\n") && latex.contains("a|b\\_c & 1.5 \\\\\n"),
+            "{latex}"
+        );
+    }
 
     #[test]
     fn columns_line_up_whatever_their_letters() {

@@ -1,5 +1,7 @@
 //! `apprentice bench`: speeds, measured where they are claimed.
 
+mod judging;
+
 use crate::arguments::Bench;
 use crate::{CliError, Console};
 use apprentice_core::{BoxedError, Control, Rig};
@@ -27,7 +29,8 @@ pub struct Measured {
 }
 
 /// What can be measured, and whether it needs libtorch.
-const SUBJECTS: [(&str, bool); 4] = [("world", false), ("render", false), ("student", true), ("onnx", true)];
+const SUBJECTS: [(&str, bool); 6] =
+    [("world", false), ("render", false), ("planning", false), ("captions", false), ("student", true), ("onnx", true)];
 
 /// Whether anything named needs libtorch.
 pub fn needs_libtorch(bench: &Bench) -> bool {
@@ -68,8 +71,16 @@ pub fn answer(measured: &[Measured], console: &Console) {
 pub fn measure(bench: &Bench) -> Result<Vec<Measured>, BoxedError> {
     check(bench)?;
     let wanted = |what: &str| bench.what.is_empty() || bench.what.iter().any(|w| w == what);
+    let named = |what: &str| bench.what.iter().any(|w| w == what);
+    let mut measured = Vec::new();
+    if named("planning") {
+        measured.push(judging::planning()?);
+    }
+    if named("captions") {
+        measured.extend(judging::captions(bench)?);
+    }
     if !wanted("render") && !wanted("world") {
-        return Ok(vec![]);
+        return Ok(measured);
     }
     let Some(maps) = &bench.maps else {
         return Err(CliError::new(
@@ -79,7 +90,6 @@ pub fn measure(bench: &Bench) -> Result<Vec<Measured>, BoxedError> {
         .into());
     };
     let net = Arc::new(RoadNetwork::load(maps.join("Town10HD.xodr"))?);
-    let mut measured = Vec::new();
     if wanted("render") {
         measured.extend(render(&net)?);
     }

@@ -6,7 +6,7 @@ use crate::source::Source;
 use crate::{CliError, Console};
 use apprentice_core::driver::EpisodeInfo;
 use apprentice_core::{BoxedError, Trajectory};
-use apprentice_eval::{Estimate, Group, PlanningResult, Protocol, Start, Subject, evaluate};
+use apprentice_eval::{Estimate, Group, PlanningResult, Protocol, Start, Subject, evaluate, plans};
 use std::time::Instant;
 
 /// The moments of recorded scenes that a protocol may judge, and whose ego box they have.
@@ -31,12 +31,24 @@ pub fn recorded_starts(source: &Source) -> Result<(&'static str, Vec<Start>), Bo
 /// Whatever went wrong, with a hint.
 pub fn planning_with(eval: &EvalPlanning, factory: &Factory, console: &Console) -> Result<(), BoxedError> {
     let protocol = Protocol::named(&eval.protocol)?;
-    let subject = Subject { driver: eval.driver.clone(), data: eval.data.to_string(), ..Subject::default() };
-    let result = match &eval.data {
-        Source::Worlds(dir) => super::worlds::judge_planning(dir, eval, &protocol, subject, factory, console)?,
-        recorded => {
+    let named = eval.driver.clone().or_else(|| eval.plans.as_ref().map(|file| file.display().to_string()));
+    let driver = named.unwrap_or_default();
+    let subject = Subject { driver: driver.clone(), data: eval.data.to_string(), ..Subject::default() };
+    let mut result = match (&eval.data, &eval.plans) {
+        (source, Some(file)) => {
+            let (ego, starts) = match source {
+                Source::Worlds(dir) => ("worlds", super::worlds::starts(dir, &eval.part)?),
+                recorded => recorded_starts(recorded)?,
+            };
+            let (file, text) = super::sheet::read(file)?;
+            let given = plans::read(&file, &text)?;
+            let (starts, trajectories, unplanned) = plans::join(&file, &protocol, starts, &given)?;
+            PlanningResult { unplanned, ..evaluate(&protocol, ego, subject, &starts, &trajectories)? }
+        }
+        (Source::Worlds(dir), None) => super::worlds::judge_planning(dir, eval, &protocol, subject, factory, console)?,
+        (recorded, None) => {
             let (ego, starts) = recorded_starts(recorded)?;
-            let plans = match eval.driver.as_str() {
+            let plans = match driver.as_str() {
                 "constant-velocity" => starts.iter().map(Start::constant_velocity).collect(),
                 "stop" => vec![Trajectory::default(); starts.len()],
                 other => {
@@ -50,11 +62,22 @@ pub fn planning_with(eval: &EvalPlanning, factory: &Factory, console: &Console) 
             evaluate(&protocol, ego, subject, &starts, &plans)?
         }
     };
+    if let Some(file) = &eval.subsets {
+        let (file, text) = super::sheet::read(file)?;
+        result.add_subsets(&file, &plans::read_subsets(&file, &text)?)?;
+    }
     if let Some(path) = &eval.out {
         let text = serde_json::to_string_pretty(&result).expect("a result is plain data");
         apprentice_store::write_atomic(path, text.as_bytes())?;
     }
     console.answer(&result.brief(), || table(&result));
+    if result.unplanned > 0 {
+        return Err(CliError::new(
+            format!("{} of {} starts have no plan", result.unplanned, result.unplanned + result.starts),
+            "the figures above are of the others; a result to publish plans every start that the protocol judges",
+        )
+        .into());
+    }
     Ok(())
 }
 
@@ -71,7 +94,8 @@ fn table(result: &PlanningResult) -> String {
         "L2 averaged to 1/2/3 s, m",
         "collision to 3 s, %"
     );
-    for group in std::iter::once(&result.all).chain(&result.tiers).chain(&result.families) {
+    let groups = std::iter::once(&result.all).chain(&result.tiers).chain(&result.families).chain(&result.subsets);
+    for group in groups {
         text += &row(group);
     }
     text

@@ -7,9 +7,12 @@ mod doctor;
 mod drive;
 mod drivers;
 mod eval;
+mod language;
 mod perception;
 mod report;
 mod score;
+mod sheet;
+mod table;
 mod worlds;
 
 pub use drive::{drive_with, world_jobs};
@@ -28,11 +31,17 @@ pub fn needs_libtorch(verb: &Verb) -> bool {
         Verb::Train(_) | Verb::Teacher(_) | Verb::Harvest(_) | Verb::Distill(_) | Verb::Export(_) | Verb::Prove(_) => {
             true
         }
-        Verb::Eval(EvalVerb::Planning(eval)) => checkpoint(&eval.driver),
-        Verb::Eval(EvalVerb::Detection(_) | EvalVerb::Tracking(_) | EvalVerb::Prediction(_)) | Verb::Data(_) => false,
+        Verb::Eval(EvalVerb::Planning(eval)) => eval.driver.as_deref().is_some_and(checkpoint),
         Verb::Drive(drive) => drive.driver.as_deref().is_some_and(checkpoint),
         Verb::Bench(bench) => bench::needs_libtorch(bench),
-        Verb::Doctor | Verb::Worlds(_) | Verb::Score(_) | Verb::Report(_) | Verb::Compare(_) => false,
+        Verb::Eval(_)
+        | Verb::Doctor
+        | Verb::Worlds(_)
+        | Verb::Score(_)
+        | Verb::Report(_)
+        | Verb::Compare(_)
+        | Verb::Table(_)
+        | Verb::Data(_) => false,
     }
 }
 
@@ -76,8 +85,16 @@ pub fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
         Verb::Data(DataVerb::Info(read)) => data::info(read, console),
         Verb::Data(DataVerb::Check(read)) => data::check(read, console),
         Verb::Data(DataVerb::Export(export)) => data::export(export, console),
+        Verb::Eval(EvalVerb::Captions(eval)) => language::captions(eval, console),
+        Verb::Eval(EvalVerb::Qa(eval)) => language::qa(eval, console),
+        Verb::Eval(EvalVerb::Tod3cap(eval)) => language::tod3cap(eval, console),
+        Verb::Eval(EvalVerb::NuX(eval)) => language::nu_x(eval, console),
+        Verb::Eval(EvalVerb::Drivelm(eval)) => language::drivelm(eval, console),
+        Verb::Eval(EvalVerb::Map(eval)) => sheet::map(eval, console),
+        Verb::Eval(EvalVerb::Segmentation(eval)) => sheet::segmentation(eval, console),
+        Verb::Table(of) => table::run(of, console),
         Verb::Drive(drive) => drive_with(drive, &arguments.common, &light_driver, console),
-        Verb::Score(ScoreVerb::Bench2drive { files }) => score::bench2drive(files, console),
+        Verb::Score(ScoreVerb::Bench2drive(of)) => score::bench2drive(of, console),
         Verb::Compare(pair) => compare::run(pair, console),
         Verb::Bench(what) => bench::measure(what).map(|measured| bench::answer(&measured, console)),
         Verb::Report(what) => report::run(what, console),

@@ -66,6 +66,21 @@ pub fn part_named(name: &str) -> Result<Part, BoxedError> {
     })
 }
 
+/// The starts of a part of the worlds.
+///
+/// # Errors
+/// When the worlds cannot be read.
+pub(super) fn starts(dir: &Path, part: &str) -> Result<Vec<Start>, BoxedError> {
+    let set = WorldSet::open(dir)?;
+    let ids = set.ids(part_named(part)?);
+    ids.iter()
+        .map(|id| {
+            let sample = set.sample(id)?;
+            Ok(Start::from_sample(&sample))
+        })
+        .collect()
+}
+
 /// Judge a driver on a part of the worlds.
 pub fn judge_planning(
     dir: &Path,
@@ -77,7 +92,7 @@ pub fn judge_planning(
 ) -> Result<PlanningResult, BoxedError> {
     let set = Arc::new(WorldSet::open(dir)?);
     let ids = set.ids(part_named(&eval.part)?);
-    let mut driver = factory(&eval.driver, eval.engine)?;
+    let mut driver = factory(&subject.driver, eval.engine)?;
     let mut starts = Vec::with_capacity(ids.len());
     let mut plans: Vec<Trajectory> = Vec::with_capacity(ids.len());
     let mut times = Vec::new();

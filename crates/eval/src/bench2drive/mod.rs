@@ -5,6 +5,7 @@
 //!
 //! * driving score = Σ `score_composed` / 220, a missing route counting 0 ([`score`]);
 //! * success = status `Completed` or `Perfect` and no infraction but those of low speed ([`Record::succeeded`]);
+//! * comfort = mean over routes of the share of comfortable stretches of their per-tick files ([`comfort()`]);
 //! * efficiency = mean over routes with a speed message of the mean of their percentages, those above 1000 dropped;
 //! * abilities = successes over routes present, by scenario type ([`abilities`]); traffic signs need the map.
 //!
@@ -12,13 +13,18 @@
 //! not bear out are reported as warnings, because published files have them.
 
 mod abilities;
+mod comfort;
 mod record;
 mod score;
 
 pub use abilities::{Abilities, Ability};
 pub use apprentice_core::infractions::{Infractions, Scores};
+pub use comfort::{Tick, comfort, read_ticks};
 pub use record::{Meta, Record, ResultFile, penalty_of};
 pub use score::{Score, score, score_file, score_text};
 
-/// Routes of the benchmark, the denominator of its scores.
+/// Routes of version 0.0.3 of the benchmark, the denominator of its scores.
 pub const ROUTES: usize = 220;
+/// Versions of the benchmark. Version 0.0.4 has other routes (and a leaderboard of its own): figures of the two are never
+/// set side by side.
+pub const VERSIONS: [&str; 2] = ["0.0.3", "0.0.4"];

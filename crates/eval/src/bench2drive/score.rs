@@ -17,6 +17,9 @@ pub struct Score {
     pub schema: String,
     /// The file.
     pub file: String,
+    /// Version of the benchmark, 0.0.3 or 0.0.4.
+    #[serde(default = "first_version")]
+    pub benchmark: String,
     /// Percent, over `routes`.
     pub driving_score: f64,
     /// Routes completed without an infraction that counts.
@@ -31,6 +34,9 @@ pub struct Score {
     pub efficiency: Option<f64>,
     /// Routes that entered `efficiency`.
     pub efficiency_routes: usize,
+    /// Mean over the records of the share of comfortable stretches; `None` without per-tick files.
+    #[serde(default)]
+    pub comfort: Option<f64>,
     /// By ability.
     pub abilities: Abilities,
     /// Mean route completion over the records, percent.
@@ -41,6 +47,10 @@ pub struct Score {
     pub by_scenario: BTreeMap<String, Tally>,
     /// What the file says of itself and its records do not bear out.
     pub warnings: Vec<String>,
+}
+
+fn first_version() -> String {
+    super::VERSIONS[0].into()
 }
 
 /// So many of so many.
@@ -89,6 +99,7 @@ pub fn score(
     Ok(Score {
         schema: SCHEMA.into(),
         file: file.into(),
+        benchmark: first_version(),
         driving_score: total / routes as f64,
         successes,
         success_rate: successes as f64 / routes as f64,
@@ -96,6 +107,7 @@ pub fn score(
         records: records.len(),
         efficiency: mean(&efficiencies),
         efficiency_routes: efficiencies.len(),
+        comfort: None,
         abilities: Abilities::of(records, past_junction),
         route_completion: mean(&records.iter().map(|r| r.scores.score_route).collect::<Vec<_>>()),
         infractions_per_route,

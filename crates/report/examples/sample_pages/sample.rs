@@ -198,6 +198,7 @@ fn starts() -> Vec<Start> {
                 future: Trajectory::constant_speed(7.0 + rng.normal()),
                 future_steps: if i % 8 == 7 { 4 } else { 6 },
                 agents: vec![],
+                boundaries_in_ego: None,
             }
         })
         .collect()
