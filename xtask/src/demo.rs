@@ -4,7 +4,8 @@ use crate::{Failure, root, run};
 
 /// Build, then run the stages under `--out` (default `runs/demo`).
 pub fn demo(arguments: &[&str]) -> Result<(), Failure> {
-    run("cargo", &["build", "--release", "--package", "apprentice-cli", "--package", "apprentice-trainer"])?;
+    // The workspace as a whole: single packages would resolve other features and compile the large crates once more.
+    run("cargo", &["build", "--release", "--workspace", "--bins"])?;
     let program = root().join("target/release/apprentice").display().to_string();
     let mut words = vec!["prove", "--size", "minutes"];
     words.extend(arguments);

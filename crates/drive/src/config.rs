@@ -86,6 +86,8 @@ pub struct DriveConfig {
     pub routes: PathBuf,
     /// Only these route ids, when given.
     pub only: Option<Vec<String>>,
+    /// At most this many of the routes that can be driven, in the file's order; the others are listed as skipped.
+    pub limit: Option<usize>,
     /// How the loop runs.
     pub run: LoopConfig,
     /// Worker threads; 0 asks the machine.

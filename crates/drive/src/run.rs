@@ -108,12 +108,17 @@ pub fn plan(config: &DriveConfig) -> Result<(Vec<Planned>, String), DriveError> 
             nets.insert(route.town.clone(), Arc::new(RoadNetwork::load(path)?));
         }
     }
+    let mut left = config.limit.unwrap_or(usize::MAX);
     let planned = routes
         .iter()
         .map(|spec| match why_not(spec, nets.get(&spec.town).map(Arc::as_ref)) {
             Some(reason) => skip(spec, reason),
+            None if left == 0 => skip(spec, "beyond the limit of routes that was asked for".into()),
             None => match Job::new(spec, nets[&spec.town].clone(), &config.run) {
-                Ok(job) => Planned::Drive(Box::new(job)),
+                Ok(job) => {
+                    left -= 1;
+                    Planned::Drive(Box::new(job))
+                }
                 Err(error) => skip(spec, format!("cannot be planned: {error}")),
             },
         })

@@ -193,6 +193,7 @@ fn bad_files_are_named_and_nothing_is_left_behind() {
         maps: maps.clone(),
         routes: routes.clone(),
         only: None,
+        limit: None,
         run: LoopConfig::default(),
         threads: 1,
         out: Some(out.clone()),
@@ -224,6 +225,10 @@ fn bad_files_are_named_and_nothing_is_left_behind() {
     let report = run(&config, "test", &cruise, None, &Silent).unwrap();
     assert_eq!((report.driven, report.skipped), (0, 1));
     assert!(report.entries[0].reason.as_ref().unwrap().starts_with("cannot be planned"));
+    std::fs::remove_dir_all(&out).unwrap();
+    let none = DriveConfig { limit: Some(0), ..config };
+    let report = run(&none, "test", &cruise, None, &Silent).unwrap();
+    assert!(report.entries[0].reason.as_ref().unwrap().starts_with("beyond the limit"));
 }
 
 /// The written report has the keys of its schema, no more and no fewer.

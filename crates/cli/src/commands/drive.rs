@@ -87,6 +87,7 @@ fn route_config(drive: &Drive, common: &Common, maps: &Path, routes: &Path) -> D
         maps: maps.into(),
         routes: routes.into(),
         only: (!drive.only.is_empty()).then(|| drive.only.clone()),
+        limit: drive.limit,
         run: loop_config(common),
         threads: 0,
         out: None,
