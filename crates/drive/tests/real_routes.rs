@@ -27,6 +27,7 @@ fn drive(
         maps: root.join("carla_xodr"),
         routes: root.join("b2d_routes/bench2drive220.xml"),
         only: only.map(|ids| ids.iter().map(|id| id.to_string()).collect()),
+        limit: None,
         run: LoopConfig::default(),
         threads,
         out: None,
