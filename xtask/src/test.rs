@@ -1,11 +1,17 @@
 //! Every check and every test, with a count of what was skipped and why.
 
-use crate::{Failure, check, root, run};
+use crate::{Failure, check, root, run, setup};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 /// Run the checks, build the binary, run all tests. With `full`, the slow suites too.
 pub fn test(full: bool) -> Result<(), Failure> {
+    // What some tests compare with. Where it cannot be fetched, they skip themselves and say so.
+    for fetched in [setup::captions(), setup::sentence_encoder()] {
+        if let Err(e) = fetched {
+            println!("setup: {}", e.message);
+        }
+    }
     check::check()?;
     run("cargo", &["build", "--release", "--workspace"])?;
     let mut child = Command::new("cargo")
