@@ -3,6 +3,7 @@
 use apprentice_core::{BoxedError, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -26,11 +27,12 @@ impl Console {
 
     /// The command's answer: the document with `--json`, else the text.
     pub fn answer(&self, document: &impl Serialize, text: impl FnOnce() -> String) {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(document).expect("answers are plain data"));
-        } else {
-            println!("{}", text().trim_end());
-        }
+        let text = match self.json {
+            true => serde_json::to_string_pretty(document).expect("answers are plain data"),
+            false => text().trim_end().to_string(),
+        };
+        // A reader that has seen enough (`| head`) is no failure.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
     }
 
     /// A piece of an answer that comes bit by bit; not with `--json`.
