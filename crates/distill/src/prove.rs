@@ -1,25 +1,26 @@
 //! The proving ground: a recipe, its controls and its floors and ceilings, on the same images and steps, over seeds.
 //!
 //! Everything lies in one folder and is resumable run by run: a finished run is found and not repeated. The outcome is
-//! `prove.json` and `prove.md`: per arm the error overall and per tier with intervals clustered by world, the paired difference to the
+//! `evidence.bin` (what became of every judged start, to be kept and pooled), and made from it `prove.json` and `prove.md`: per arm the error overall and per tier with intervals clustered by world, the paired difference to the
 //! base, and the two gates. A failed gate stands where a claim would.
 
 use crate::evaluate::{BatchPlanner, ConstantVelocityPlanner, Judging, open_loop, open_planner};
+use crate::evidence::{EVIDENCE_FILE, Evidence, StartFacts};
 use crate::recipes::orion_lite::Cell;
 use crate::run::{Pace, Task, train};
 use crate::shared_vision::{SharedRun, SharedTask};
 use crate::source::Source;
 use crate::student::{Guides, STUDENT_FILE, StudentRun, StudentTask};
-use crate::table::{ArmRow, ProveReport, report};
+use crate::table::{ProveReport, report};
 use crate::teacher::{QUIZ_FILE, TEACHER_FILE, TeacherRun, TeacherTask};
 use crate::{DistillError, TrainConfig};
 use apprentice_core::sample::SampleId;
-use apprentice_core::{Progress, Silent};
+use apprentice_core::{AgentClass, Progress, Silent};
 use apprentice_data::{Part, WorldSet};
-use apprentice_eval::PlanningResult;
+use apprentice_eval::{Judged, PlanningResult};
 use apprentice_planner::{InputMode, Student};
 use apprentice_store::{read_json, write_atomic, write_json};
-use apprentice_teacher::{GuidanceCache, Guide, Harvest, QuizReport, Shuffled, Tap, Teacher};
+use apprentice_teacher::{GuidanceCache, Guide, Harvest, Shuffled, Tap, Teacher};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,6 +135,11 @@ impl Arm {
     /// Whether it learns from a teacher, or from the base as from one.
     fn is_guided(self) -> bool {
         self.cell().mimics() || self.shares_vision() || matches!(self, Self::PseudoLabels | Self::OwnGtOnly)
+    }
+
+    /// Whether it has other inputs than the stem, so that it cannot start from it.
+    fn starts_fresh(self) -> bool {
+        matches!(self, Self::NoImage | Self::ObservableCeiling)
     }
 
     fn trains(self) -> bool {
@@ -375,7 +381,7 @@ impl Proof<'_> {
     }
 
     fn start(&self, arm: Arm, seed: u64) -> Result<Option<(Student, String)>, DistillError> {
-        if self.config.stem.is_none() || matches!(arm, Arm::NoImage | Arm::ObservableCeiling) {
+        if self.config.stem.is_none() || arm.starts_fresh() {
             return Ok(None);
         }
         let path = self.stem_folder(seed).join(STUDENT_FILE);
@@ -449,8 +455,8 @@ impl Proof<'_> {
         self.judge(arm.name(), Some(seed), planner.as_ref(), &folder, &Silent).map(|_| ())
     }
 
-    /// The trained arms of a list, every seed, side by side.
-    fn run_arms(&self, stage: &str, arms: &[Arm]) -> Result<(), DistillError> {
+    /// The trained arms of a list, every seed.
+    fn arm_jobs(&self, arms: &[Arm]) -> Vec<Job<'_>> {
         let mut jobs: Vec<Job<'_>> = vec![];
         for &seed in &self.config.seeds {
             for &arm in arms {
@@ -458,7 +464,51 @@ impl Proof<'_> {
                 jobs.push((self.steps(arm, seed), Box::new(job)));
             }
         }
-        self.side_by_side(stage, &jobs)
+        jobs
+    }
+
+    /// Judge everything that is not judged yet, and put it together.
+    fn evidence(&self, arms: &[Arm]) -> Result<Evidence, DistillError> {
+        let c = self.config;
+        let mut results = vec![];
+        for &arm in arms {
+            let mut judge = |seed: Option<u64>, planner: &dyn BatchPlanner, folder: &Path| {
+                let judged = self.judge(arm.name(), seed, planner, folder, self.progress)?;
+                results.extend(judged.into_iter().next().map(|result| (arm, seed, result)));
+                Ok::<_, DistillError>(())
+            };
+            match arm {
+                Arm::ConstantVelocity => {
+                    judge(None, &ConstantVelocityPlanner, &self.folder.join("runs").join(arm.name()))?;
+                }
+                Arm::Teacher => {
+                    let folder = self.folder.join(TEACHER);
+                    let (planner, _) = open_planner(&folder.join(TEACHER_FILE), self.device)?;
+                    judge(Some(c.teacher.train.seed), planner.as_ref(), &folder)?;
+                }
+                _ => {
+                    for &seed in &c.seeds {
+                        let folder = self.run_folder(arm, seed);
+                        let (planner, _) = open_planner(&folder.join(STUDENT_FILE), self.device)?;
+                        judge(Some(seed), planner.as_ref(), &folder)?;
+                    }
+                }
+            }
+        }
+        let (_, _, first) = results.first().ok_or_else(|| DistillError::config("nothing was judged"))?;
+        let quiz = self.folder.join(TEACHER).join(QUIZ_FILE);
+        let mut evidence = Evidence {
+            config: c.clone(),
+            data_hash: self.set.hash().into(),
+            protocol: first.protocol.clone(),
+            quizzes: if quiz.is_file() { vec![read_json(&quiz)?] } else { vec![] },
+            starts: first.rows.iter().map(|row| start_facts(self.set, row)).collect::<Result<_, DistillError>>()?,
+            runs: vec![],
+        };
+        for (arm, seed, result) in &results {
+            evidence.add(*arm, *seed, result)?;
+        }
+        Ok(evidence)
     }
 
     /// Judge a planner, unless that is done.
@@ -485,6 +535,16 @@ impl Proof<'_> {
         }
         Ok(results)
     }
+}
+
+fn start_facts(set: &WorldSet, row: &Judged) -> Result<StartFacts, DistillError> {
+    let near = |a: &apprentice_core::AgentLabel| {
+        matches!(a.class, AgentClass::Pedestrian | AgentClass::Bicycle | AgentClass::Motorcycle)
+            && a.visible_pixels > 0
+            && a.center_in_ego[0].hypot(a.center_in_ego[1]) < 25.0
+    };
+    let people = set.sample(&row.id)?.agents.iter().any(near);
+    Ok(StartFacts { id: row.id.clone(), tier: row.tier.clone(), family: row.family.clone(), people })
 }
 
 fn short_hash(path: &Path) -> Result<String, DistillError> {
@@ -517,8 +577,9 @@ pub fn prove(
     // The longest run waits for nobody and nobody for it: it fills up the last stage.
     let (last, first): (Vec<Arm>, Vec<Arm>) =
         trained.iter().partition(|arm| arm.is_guided() || **arm == Arm::BaseTwice);
+    let (fresh, stemmed): (Vec<Arm>, Vec<Arm>) = first.iter().partition(|arm| arm.starts_fresh());
 
-    // Teachers and stems wait for nobody, the long ones first.
+    // Teachers, stems, floor and ceiling wait for nobody, the long ones first.
     let mut teachers = vec![];
     if !guided.is_empty() || arms.contains(&Arm::Teacher) {
         teachers.push(TEACHER);
@@ -535,8 +596,9 @@ pub fn prove(
     for (stem, &seed) in config.stem.iter().flat_map(|stem| config.seeds.iter().map(move |seed| (stem, seed))) {
         jobs.push((stem.steps, Box::new(move |progress: &dyn Progress| proof.train_stem(stem, seed, progress))));
     }
-    proof.side_by_side("train teacher, stems", &jobs)?;
-    proof.run_arms("train floors, base, bounds", &first)?;
+    jobs.extend(proof.arm_jobs(&fresh));
+    proof.side_by_side("train teacher, stems, floor", &jobs)?;
+    proof.side_by_side("train base, bounds", &proof.arm_jobs(&stemmed))?;
 
     apprentice_nn::set_threads(proof.workers);
     if !guided.is_empty() {
@@ -559,37 +621,12 @@ pub fn prove(
             }
         }
     }
-    proof.run_arms("train with guidance", &last)?;
+    proof.side_by_side("train with guidance", &proof.arm_jobs(&last))?;
 
     apprentice_nn::set_threads(proof.workers);
-    let mut rows = vec![];
-    for &arm in &arms {
-        let results = match arm {
-            Arm::ConstantVelocity => {
-                let place = folder.join("runs").join(arm.name());
-                vec![proof.judge(arm.name(), None, &ConstantVelocityPlanner, &place, progress)?]
-            }
-            Arm::Teacher => {
-                let place = folder.join(TEACHER);
-                let (planner, _) = open_planner(&place.join(TEACHER_FILE), device)?;
-                vec![proof.judge(arm.name(), None, planner.as_ref(), &place, progress)?]
-            }
-            _ => {
-                let judged = |&seed: &u64| {
-                    let place = proof.run_folder(arm, seed);
-                    let (planner, _) = open_planner(&place.join(STUDENT_FILE), device)?;
-                    proof.judge(arm.name(), Some(seed), planner.as_ref(), &place, progress)
-                };
-                config.seeds.iter().map(judged).collect::<Result<_, DistillError>>()?
-            }
-        };
-        rows.push(ArmRow::new(arm, results));
-    }
-    let quiz: Option<QuizReport> = match !teachers.is_empty() {
-        true => read_json(&folder.join("teacher").join(QUIZ_FILE)).ok(),
-        false => None,
-    };
-    let report = report(set, config, &rows, quiz)?;
+    let evidence = proof.evidence(&arms)?;
+    evidence.write(&folder.join(EVIDENCE_FILE))?;
+    let report = report(&evidence)?;
     write_json(&folder.join("prove.json"), &report)?;
     write_atomic(&folder.join("prove.md"), report.markdown().as_bytes())?;
     Ok(report)

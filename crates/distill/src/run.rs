@@ -113,6 +113,11 @@ fn first_difference(path: &str, a: &serde_json::Value, b: &serde_json::Value) ->
     }
 }
 
+/// The first field, dotted, that differs.
+pub(crate) fn difference(a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
+    first_difference("", a, b)
+}
+
 /// The finished run in a folder, if it is finished and has this identity.
 ///
 /// # Errors
@@ -120,7 +125,7 @@ fn first_difference(path: &str, a: &serde_json::Value, b: &serde_json::Value) ->
 pub fn finished(folder: &Path, identity: &serde_json::Value) -> Result<Option<Done>, DistillError> {
     match read_json::<RunFile>(&folder.join("run.json")) {
         Ok(found) => {
-            if let Some(difference) = first_difference("", &found.identity, identity) {
+            if let Some(difference) = difference(&found.identity, identity) {
                 return Err(DistillError::OtherRun { path: folder.into(), difference });
             }
         }

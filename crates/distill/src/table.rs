@@ -1,60 +1,23 @@
-//! The table of a proof: arms against the base, per tier, with clustered intervals and the gates.
+//! The table of a proof: arms against the base, per tier, with clustered intervals and the gates. It is made from
+//! [`Evidence`] alone.
+//!
+//! A start's value of an arm is the mean over the arm's seeds. A difference to the base is taken seed by seed where both were
+//! trained with that seed, and to the mean of all bases where the arm has no such seed (floors, teachers). Intervals draw worlds;
+//! the spread of training shows in the values by seed beside them.
 
 use crate::DistillError;
-use crate::prove::{Arm, ProveConfig};
-use apprentice_core::AgentClass;
-use apprentice_core::sample::SampleId;
-use apprentice_data::WorldSet;
+use crate::evidence::{Evidence, Outcome, RunFacts, StartFacts};
+use crate::prove::Arm;
 use apprentice_eval::interval::{Clusters, SEED};
 use apprentice_eval::planning::tier_rank;
-use apprentice_eval::{Estimate, Gate, Judged, PlanningResult, gates};
+use apprentice_eval::{Estimate, Gate, gates};
 use apprentice_teacher::QuizReport;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Schema of the document.
 pub const PROVE_SCHEMA: &str = "apprentice.prove/1";
-
-/// Results of one arm: `results[seed][protocol]`.
-pub(crate) struct ArmRow {
-    arm: Arm,
-    results: Vec<Vec<PlanningResult>>,
-}
-
-impl ArmRow {
-    pub(crate) fn new(arm: Arm, results: Vec<Vec<PlanningResult>>) -> Self {
-        Self { arm, results }
-    }
-
-    /// Per start, means over seeds: L2 (mean of averages up to 1, 2, 3 s), any collision, least gap.
-    fn columns(&self) -> [Vec<f64>; 3] {
-        let rows = |seed: &Vec<PlanningResult>| seed.first().map_or(&[][..], |r| r.rows.as_slice()).to_vec();
-        let seeds: Vec<Vec<Judged>> = self.results.iter().map(rows).collect();
-        let starts = seeds.iter().map(Vec::len).min().unwrap_or(0);
-        let mean = |metric: fn(&Judged) -> f64| -> Vec<f64> {
-            (0..starts).map(|i| seeds.iter().map(|s| metric(&s[i])).sum::<f64>() / seeds.len() as f64).collect()
-        };
-        [mean(l2_mean), mean(Judged::collision_any), mean(|row| row.min_gap_m)]
-    }
-
-    /// The first seed's result with the L2 of every start averaged over seeds: what the gates look at.
-    fn averaged(&self) -> Option<PlanningResult> {
-        let mut result = self.results.first()?.first()?.clone();
-        let n = self.results.len() as f64;
-        for (i, row) in result.rows.iter_mut().enumerate() {
-            for t in 0..row.l2_m.len() {
-                row.l2_m[t] =
-                    self.results.iter().filter_map(|r| r.first()?.rows.get(i)).map(|r| r.l2_m[t]).sum::<f64>() / n;
-            }
-        }
-        Some(result)
-    }
-}
-
-fn l2_mean(row: &Judged) -> f64 {
-    row.l2_avg_to_t().iter().sum::<f64>() / 3.0
-}
 
 /// Figures of an arm over a group of starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +51,8 @@ pub struct ArmFigures {
     pub parameters: Option<u64>,
     /// Overall `l2_mean` of each seed, metres: the spread of training.
     pub l2_by_seed: Vec<f64>,
+    /// Overall difference to the base of the same seed, for each seed that both have.
+    pub l2_vs_base_by_seed: Vec<f64>,
     /// All starts, then tiers.
     pub groups: Vec<GroupFigures>,
 }
@@ -121,65 +86,90 @@ pub struct ProveReport {
     pub arms: Vec<ArmFigures>,
 }
 
-fn groups_of(rows: &[Judged]) -> Vec<(String, Vec<usize>)> {
-    let mut tiers: BTreeMap<(usize, String), Vec<usize>> = BTreeMap::new();
-    for (i, row) in rows.iter().enumerate() {
-        tiers.entry((tier_rank(&row.tier), row.tier.clone())).or_default().push(i);
+fn groups_of(starts: &[StartFacts]) -> Vec<(String, Vec<usize>)> {
+    let mut tiers: BTreeMap<(usize, &str), Vec<usize>> = BTreeMap::new();
+    for (i, start) in starts.iter().enumerate() {
+        tiers.entry((tier_rank(&start.tier), &start.tier)).or_default().push(i);
     }
-    let mut groups = vec![("all".to_string(), (0..rows.len()).collect())];
-    groups.extend(tiers.into_iter().map(|((_, name), members)| (name, members)));
+    let mut groups = vec![("all".to_string(), (0..starts.len()).collect())];
+    groups.extend(tiers.into_iter().map(|((_, name), members)| (name.to_string(), members)));
     groups
 }
 
-/// Starts where a camera shows somebody on foot or on two wheels within 25 m ahead or beside.
-fn with_people(set: &WorldSet, rows: &[Judged]) -> Result<BTreeSet<SampleId>, DistillError> {
-    let mut ids = BTreeSet::new();
-    for row in rows {
-        let sample = set.sample(&row.id)?;
-        let near = |a: &apprentice_core::AgentLabel| {
-            matches!(a.class, AgentClass::Pedestrian | AgentClass::Bicycle | AgentClass::Motorcycle)
-                && a.visible_pixels > 0
-                && a.center_in_ego[0].hypot(a.center_in_ego[1]) < 25.0
-        };
-        if sample.agents.iter().any(near) {
-            ids.insert(row.id.clone());
-        }
+fn collides(outcome: &Outcome) -> f64 {
+    f64::from(u8::from(outcome.collides))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Mean over runs, start by start.
+fn averaged(runs: &[&RunFacts], metric: fn(&Outcome) -> f64) -> Vec<f64> {
+    let starts = runs.first().map_or(0, |r| r.outcomes.len());
+    (0..starts).map(|i| runs.iter().map(|r| metric(&r.outcomes[i])).sum::<f64>() / runs.len() as f64).collect()
+}
+
+/// Mean difference to the base, start by start.
+fn against(runs: &[&RunFacts], bases: &[&RunFacts], metric: fn(&Outcome) -> f64) -> Vec<f64> {
+    let (arms, paired): (Vec<&RunFacts>, Vec<&RunFacts>) = pairs(runs, bases).into_iter().unzip();
+    let (arms, paired) = if arms.is_empty() { (runs.to_vec(), bases.to_vec()) } else { (arms, paired) };
+    averaged(&arms, metric).iter().zip(averaged(&paired, metric)).map(|(a, b)| a - b).collect()
+}
+
+/// Runs with the base of the same seed. A teacher's seed is its own, not that of a base.
+fn pairs<'a>(runs: &[&'a RunFacts], bases: &[&'a RunFacts]) -> Vec<(&'a RunFacts, &'a RunFacts)> {
+    runs.iter()
+        .filter(|r| r.arm != Arm::Teacher && r.seed.is_some())
+        .filter_map(|r| Some((*r, *bases.iter().find(|b| b.seed == r.seed)?)))
+        .collect()
+}
+
+/// Mean of several teachers' scores, question type by question type.
+fn mean_quiz(quizzes: &[QuizReport]) -> Option<QuizReport> {
+    let mut all = quizzes.first()?.clone();
+    for kind in &mut all.kinds {
+        let same: Vec<f64> =
+            quizzes.iter().filter_map(|q| q.kinds.iter().find(|k| k.kind == kind.kind)).map(|k| k.accuracy).collect();
+        kind.accuracy = mean(&same);
     }
-    Ok(ids)
+    Some(all)
 }
 
 /// Make the document.
-pub(crate) fn report(
-    set: &WorldSet,
-    config: &ProveConfig,
-    rows: &[ArmRow],
-    quiz: Option<QuizReport>,
-) -> Result<ProveReport, DistillError> {
-    let arm = |wanted: Arm| rows.iter().find(|r| r.arm == wanted);
-    let missing = || DistillError::config("the base has no result");
-    let base = arm(Arm::Base).ok_or_else(missing)?;
-    let judged = base.results.first().and_then(|r| r.first()).ok_or_else(missing)?;
-    let [base_l2, base_hits, _] = base.columns();
-    let groups = groups_of(&judged.rows);
+///
+/// # Errors
+/// When the evidence holds no base.
+pub fn report(evidence: &Evidence) -> Result<ProveReport, DistillError> {
+    let starts = &evidence.starts;
+    let runs_of = |arm: Arm| evidence.of(arm).collect::<Vec<_>>();
+    let bases = runs_of(Arm::Base);
+    if bases.is_empty() {
+        return Err(DistillError::config("the base has no result"));
+    }
+    let groups = groups_of(starts);
     let mut arms = vec![];
-    for row in rows {
-        let [l2, hits, gaps] = row.columns();
-        if l2.len() != base_l2.len() {
-            let problem =
-                format!("{} was judged on {} starts, the base on {}", row.arm.name(), l2.len(), base_l2.len());
-            return Err(DistillError::config(problem));
+    for arm in Arm::ALL {
+        let runs = runs_of(arm);
+        if runs.is_empty() {
+            continue;
         }
+        let columns = [
+            averaged(&runs, Outcome::l2_mean),
+            averaged(&runs, collides),
+            averaged(&runs, |o| o.min_gap_m.into()),
+            against(&runs, &bases, Outcome::l2_mean),
+            against(&runs, &bases, collides),
+        ];
         let mut figures = vec![];
         for (name, members) in &groups {
-            let clusters = Clusters::new(members.iter().map(|&i| judged.rows[i].id.world.as_str()));
-            let take = |values: &[f64]| members.iter().map(|&i| values[i]).collect::<Vec<_>>();
-            let less = |a: &[f64], b: &[f64]| members.iter().map(|&i| a[i] - b[i]).collect::<Vec<_>>();
-            let columns = [take(&l2), take(&hits), take(&gaps), less(&l2, &base_l2), less(&hits, &base_hits)];
-            let borrowed: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+            let clusters = Clusters::new(members.iter().map(|&i| starts[i].id.world.as_str()));
+            let taken = columns.each_ref().map(|c| members.iter().map(|&i| c[i]).collect::<Vec<_>>());
+            let borrowed: Vec<&[f64]> = taken.iter().map(Vec::as_slice).collect();
             let Some(e) = clusters.estimates(&borrowed, SEED).into_iter().collect::<Option<Vec<Estimate>>>() else {
                 continue;
             };
-            let against = |estimate: Estimate| (row.arm != Arm::Base).then_some(estimate);
+            let to_base = |estimate: Estimate| (arm != Arm::Base).then_some(estimate);
             figures.push(GroupFigures {
                 group: name.clone(),
                 starts: members.len(),
@@ -187,60 +177,76 @@ pub(crate) fn report(
                 l2_mean: e[0],
                 collision_any: e[1],
                 min_gap_m: e[2],
-                l2_vs_base: against(e[3]),
-                collision_vs_base: against(e[4]),
+                l2_vs_base: to_base(e[3]),
+                collision_vs_base: to_base(e[4]),
             });
         }
-        let seed_mean = |r: &Vec<PlanningResult>| r.first().map(|r| r.all.l2_mean.mean);
+        let seed_mean = |run: &RunFacts| mean(&averaged(&[run], Outcome::l2_mean));
+        let differences = pairs(&runs, &bases).into_iter().filter(|_| arm != Arm::Base);
         arms.push(ArmFigures {
-            arm: row.arm,
-            seeds: row.results.len(),
-            parameters: row.results.first().and_then(|r| r.first()?.subject.parameters),
-            l2_by_seed: row.results.iter().filter_map(seed_mean).collect(),
+            arm,
+            seeds: runs.len(),
+            parameters: runs[0].parameters,
+            l2_by_seed: runs.iter().map(|run| seed_mean(run)).collect(),
+            l2_vs_base_by_seed: differences.map(|(run, base)| seed_mean(run) - seed_mean(base)).collect(),
             groups: figures,
         });
     }
-
-    let mut found = vec![];
-    let averaged = |wanted: Arm| arm(wanted).and_then(ArmRow::averaged);
-    if let (Some(floor), Some(base), Some(ceiling)) =
-        (averaged(Arm::NoImage), averaged(Arm::Base), averaged(Arm::ObservableCeiling))
-    {
-        found.push(gates::perception("all", &floor, &base, &ceiling, &|_| true)?);
-        let people = with_people(set, &judged.rows)?;
-        if !people.is_empty() {
-            found.push(gates::perception("people in view", &floor, &base, &ceiling, &|row| people.contains(&row.id))?);
-        }
-    }
-    if let (Some(base), Some(teacher)) = (averaged(Arm::Base), averaged(Arm::Teacher)) {
-        let only = |row: &Judged| row.tier == "rare" || row.tier == "open-road";
-        if base.rows.iter().any(only) {
-            found.push(gates::teacher("rare and open-road", &base, &teacher, &only)?);
-        }
-    }
-    if let Some(quiz) = quiz.as_ref().filter(|quiz| !quiz.kinds.is_empty()) {
-        // The teacher gate's other half: its answers must beat the majority answer for every type of question.
-        let better = quiz.kinds.iter().filter(|k| k.accuracy > k.majority).count();
-        let share = better as f64 / quiz.kinds.len() as f64;
-        let value = Estimate { mean: share, low: None, high: None };
-        let name = "teacher gate (answers: share of question types above the majority answer)".into();
-        found.push(Gate { name, value, needed: 1.0, passed: better == quiz.kinds.len() });
-    }
+    let quiz = mean_quiz(&evidence.quizzes);
+    let config = &evidence.config;
     let stem_steps = config.stem.as_ref().map_or(0, |stem| stem.steps);
     Ok(ProveReport {
         schema: PROVE_SCHEMA.into(),
-        protocol: judged.protocol.name.clone(),
+        protocol: evidence.protocol.name.clone(),
         part: config.part.name().into(),
-        data_hash: set.hash().into(),
+        data_hash: evidence.data_hash.clone(),
         seeds: config.seeds.clone(),
         student_steps: stem_steps + config.student.train.steps,
         stem_steps,
         teacher_steps: config.teacher.train.steps,
         primary_endpoint: config.primary_endpoint.clone(),
-        gates: found,
+        gates: gates_of(evidence, quiz.as_ref())?,
         quiz,
         arms,
     })
+}
+
+fn gates_of(evidence: &Evidence, quiz: Option<&QuizReport>) -> Result<Vec<Gate>, DistillError> {
+    let starts = &evidence.starts;
+    let errors = |arm: Arm| {
+        let runs: Vec<_> = evidence.of(arm).collect();
+        (!runs.is_empty()).then(|| averaged(&runs, Outcome::l2_mean))
+    };
+    let where_ =
+        |only: &dyn Fn(&StartFacts) -> bool| (0..starts.len()).filter(|&i| only(&starts[i])).collect::<Vec<_>>();
+    let take = |members: &[usize], values: &[f64]| members.iter().map(|&i| values[i]).collect::<Vec<_>>();
+    let worlds = |members: &[usize]| members.iter().map(|&i| starts[i].id.world.as_str()).collect::<Vec<_>>();
+    let mut found = vec![];
+    let base = errors(Arm::Base);
+    if let (Some(floor), Some(base), Some(ceiling)) = (errors(Arm::NoImage), &base, errors(Arm::ObservableCeiling)) {
+        for (name, members) in [("all", where_(&|_| true)), ("people in view", where_(&|s| s.people))] {
+            if !members.is_empty() {
+                let [floor, base, ceiling] = [&floor, base, &ceiling].map(|v| take(&members, v));
+                found.push(gates::perception(name, &worlds(&members), &floor, &base, &ceiling)?);
+            }
+        }
+    }
+    if let (Some(base), Some(teacher)) = (&base, errors(Arm::Teacher)) {
+        let members = where_(&|s| s.tier == "rare" || s.tier == "open-road");
+        if !members.is_empty() {
+            let [base, teacher] = [base, &teacher].map(|v| take(&members, v));
+            found.push(gates::teacher("rare and open-road", &worlds(&members), &base, &teacher)?);
+        }
+    }
+    if let Some(quiz) = quiz.filter(|quiz| !quiz.kinds.is_empty()) {
+        // The teacher gate's other half: its answers must beat the majority answer for every type of question.
+        let better = quiz.beaten();
+        let share = better as f64 / quiz.kinds.len() as f64;
+        let value = Estimate { mean: share, low: None, high: None };
+        let name = "teacher gate (answers: share of question types above the majority answer)".into();
+        found.push(Gate { name, value, needed: 1.0, passed: better == quiz.kinds.len() });
+    }
+    Ok(found)
 }
 
 fn interval(e: &Estimate) -> String {
@@ -309,6 +315,14 @@ impl ProveReport {
                     interval(&g.min_gap_m)
                 ));
             }
+        }
+        put("\n### By seed: L2 mean, m (Δ to the base of that seed)\n".into());
+        for arm in self.arms.iter().filter(|arm| !arm.l2_by_seed.is_empty()) {
+            let seeds = arm.l2_by_seed.iter().enumerate().map(|(i, l2)| match arm.l2_vs_base_by_seed.get(i) {
+                Some(difference) => format!("{l2:.3} ({difference:+.3})"),
+                None => format!("{l2:.3}"),
+            });
+            put(format!("* {}: {}", arm.arm.name(), seeds.collect::<Vec<_>>().join(", ")));
         }
         text
     }

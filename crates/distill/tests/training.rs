@@ -8,8 +8,8 @@ use apprentice_distill::prove::train_to;
 use apprentice_distill::recipes::orion_lite::Cell;
 use apprentice_distill::run::Task;
 use apprentice_distill::{
-    Arm, DistillError, Guides, ProveConfig, SharedRun, SharedTask, StudentRun, StudentTask, TEACHER_FILE, TeacherRun,
-    TeacherTask, TrainConfig, prove,
+    Arm, DistillError, Evidence, Guides, ProveConfig, SharedRun, SharedTask, StudentRun, StudentTask, TEACHER_FILE,
+    TeacherRun, TeacherTask, TrainConfig, prove,
 };
 use apprentice_nn::{StepReport, TensorFile, read_tensors};
 use apprentice_planner::{Student, StudentConfig};
@@ -241,6 +241,10 @@ fn a_proof_fills_its_table_and_is_found_again() {
     let base = report.arms.iter().find(|a| a.arm == Arm::Base).unwrap();
     assert_eq!((base.seeds, base.l2_by_seed.len()), (2, 2));
     let text = std::fs::read(folder.path().join("prove.md")).unwrap();
+    // The table can be made again from the evidence alone.
+    let evidence = Evidence::read(&folder.path().join("evidence.bin")).unwrap();
+    assert_eq!(evidence.runs.len(), 2 + 2 * (Arm::ALL.len() - 2));
+    assert_eq!(apprentice_distill::report(&evidence).unwrap(), report);
     let again = prove(&bench.set, &config, folder.path(), 2, Device::Cpu, &Silent).unwrap();
     assert_eq!(report, again);
     assert_eq!(text, std::fs::read(folder.path().join("prove.md")).unwrap());

@@ -151,6 +151,11 @@ impl Judged {
         [2, 4, 6].map(|n| self.l2_m[..n].iter().sum::<f64>() / n as f64)
     }
 
+    /// Mean of the three, the figure of the gates, metres.
+    pub fn l2_mean(&self) -> f64 {
+        self.l2_avg_to_t().iter().sum::<f64>() / 3.0
+    }
+
     /// k at T = 1, 2, 3 s, as 0 or 1.
     pub fn collision_at_t(&self) -> [f64; 3] {
         [1, 3, 5].map(|i| f64::from(u8::from(self.collides[i])))

@@ -39,7 +39,8 @@ pub struct BackboneConfig {
     pub stem: i64,
     /// 2, or 4 for one wide step (cheaper: the largest grids are never filled).
     pub stem_stride: i64,
-    /// Strides 4, 8, 16, …; at least two. Deeper ones are added back to stride 8 from above.
+    /// Strides 4, 8, 16, …; at least two. Deeper ones are added back to stride 8 from above. The first may have no block where
+    /// the stem has done its stride.
     pub stages: Vec<StageConfig>,
 }
 
@@ -265,11 +266,16 @@ impl StudentConfig {
         if self.bev.heights_m.is_empty() {
             return fail("bev.heights_m", "needs at least one height".into());
         }
-        if self.backbone.stages.len() < 2 || self.backbone.stages.iter().any(|s| s.blocks == 0 || s.channels < 1) {
-            return fail("backbone.stages", "needs at least two stages of at least one block".into());
-        }
         if ![2, 4].contains(&self.backbone.stem_stride) {
             return fail("backbone.stem_stride", format!("{} is neither 2 nor 4", self.backbone.stem_stride));
+        }
+        let stages = &self.backbone.stages;
+        // The stem itself may be the first stage.
+        let bare = stages
+            .first()
+            .is_some_and(|s| s.blocks == 0 && s.channels == self.backbone.stem && self.backbone.stem_stride == 4);
+        if stages.len() < 2 || stages.iter().skip(bare.into()).any(|s| s.blocks == 0 || s.channels < 1) {
+            return fail("backbone.stages", "needs at least two stages of at least one block".into());
         }
         let stride = 2usize << self.backbone.stages.len();
         if !self.backbone.image_width.is_multiple_of(stride) || !self.backbone.image_height.is_multiple_of(stride) {

@@ -11,7 +11,8 @@ use apprentice_core::driver::ConstantVelocity;
 use apprentice_data::{MakeConfig, Part, Size, WorldSet, make};
 use apprentice_distill::recipes::orion_lite::Cell;
 use apprentice_distill::{
-    Arm, ProveConfig, STUDENT_FILE, SharedRun, StudentRun, TEACHER_FILE, TeacherRun, TrainConfig, prove, resolve,
+    Arm, DistillError, Evidence, ProveConfig, STUDENT_FILE, SharedRun, StudentRun, TEACHER_FILE, TeacherRun,
+    TrainConfig, prove, report, resolve,
 };
 use apprentice_drive::{LoopConfig, MakePilot, Pilot, REPLAY_FOLDER, ReplayConfig, RunOptions, drive_all};
 use apprentice_eval::replay::Replay;
@@ -124,6 +125,9 @@ fn title(arm: Arm) -> &'static str {
 
 /// Run everything that is missing, then report.
 pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), BoxedError> {
+    if !arguments.pool.is_empty() {
+        return pool(&arguments.pool, console);
+    }
     let size = size_named(&arguments.size)?;
     let scale = Scale::of(size);
     let mut settings = common.set.clone();
@@ -160,6 +164,15 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
             page.replays.first().map_or_else(String::new, |(_, r)| format!("replay: {}\n", out.join(r).display()));
         format!("{}\n{gates}\nreport: {}\n{replay}", arms_table(&page.arms).render(), path.display())
     });
+    Ok(())
+}
+
+/// One table of what several runs found.
+fn pool(files: &[PathBuf], console: &Console) -> Result<(), BoxedError> {
+    let read = |path: &PathBuf| Ok((path.clone(), Evidence::read(path)?));
+    let files = files.iter().map(read).collect::<Result<_, DistillError>>()?;
+    let report = report(&Evidence::pool(files)?)?;
+    console.answer(&report, || report.markdown());
     Ok(())
 }
 

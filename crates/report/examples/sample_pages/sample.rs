@@ -278,9 +278,11 @@ pub fn report() -> Report {
         log_y,
         curves: vec![curve("student + guidance", 0.6), curve("student", 0.75), curve("no-image student", 1.2)],
     };
+    let worlds: Vec<&str> = arms[0].open_loop[0].rows.iter().map(|row| row.id.world.as_str()).collect();
+    let errors = |i: usize| first(i).rows.iter().map(|row| row.l2_mean()).collect::<Vec<_>>();
     let gates: Vec<Gate> = [
-        gates::perception("all", &first(4), &first(3), &first(1), &|_| true),
-        gates::teacher("rare, open-road", &first(3), &first(2), &|r| r.tier == "rare" || r.tier == "open-road"),
+        gates::perception("all", &worlds, &errors(4), &errors(3), &errors(1)),
+        gates::teacher("rare, open-road", &worlds, &errors(3), &errors(2)),
     ]
     .into_iter()
     .flatten()
