@@ -20,7 +20,7 @@ use apprentice_data::{Part, WorldSet};
 use apprentice_eval::{Judged, PlanningResult};
 use apprentice_planner::{InputMode, Student};
 use apprentice_store::{read_json, write_atomic, write_json};
-use apprentice_teacher::{GuidanceCache, Guide, Harvest, Shuffled, Tap, Teacher};
+use apprentice_teacher::{Answering, GuidanceCache, Guide, Harvest, Shuffled, Tap, Teacher, answer_kinds};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub enum Arm {
     BaseTwice,
     /// The teacher's trajectories as labels on the open road.
     PseudoLabels,
+    /// The teacher's answers as class labels.
+    AnswerLabels,
     /// Latents of the base itself.
     SelfDistillation,
     /// Latents of a teacher of the same size that saw no language.
@@ -68,13 +70,14 @@ pub enum Arm {
 
 impl Arm {
     /// All, in the order of the table.
-    pub const ALL: [Arm; 17] = [
+    pub const ALL: [Arm; 18] = [
         Self::ConstantVelocity,
         Self::NoImage,
         Self::ObservableCeiling,
         Self::Base,
         Self::BaseTwice,
         Self::PseudoLabels,
+        Self::AnswerLabels,
         Self::SelfDistillation,
         Self::TeacherWithoutLanguage,
         Self::ShuffledGuidance,
@@ -97,6 +100,7 @@ impl Arm {
             Self::Base => "base",
             Self::BaseTwice => "base-twice",
             Self::PseudoLabels => "pseudo-labels",
+            Self::AnswerLabels => "answer-labels",
             Self::SelfDistillation => "self-distillation",
             Self::TeacherWithoutLanguage => "teacher-without-language",
             Self::ShuffledGuidance => "shuffled-guidance",
@@ -134,7 +138,9 @@ impl Arm {
 
     /// Whether it learns from a teacher, or from the base as from one.
     fn is_guided(self) -> bool {
-        self.cell().mimics() || self.shares_vision() || matches!(self, Self::PseudoLabels | Self::OwnGtOnly)
+        self.cell().mimics()
+            || self.shares_vision()
+            || matches!(self, Self::PseudoLabels | Self::AnswerLabels | Self::OwnGtOnly)
     }
 
     /// Whether it has other inputs than the stem, so that it cannot start from it.
@@ -344,6 +350,7 @@ impl Proof<'_> {
             Arm::BaseTwice => run.train.steps = stem_steps + 2 * run.train.steps,
             Arm::UpperBound => run.labels = Part::Corpus,
             Arm::PseudoLabels => run.pseudo_labels = true,
+            Arm::AnswerLabels => run.answer_labels = 1.0,
             Arm::OwnGtOnly | Arm::OwnMimicOnly | Arm::OwnBoth | Arm::ShuffledGuidance | Arm::TeacherWithoutLanguage => {
                 run.planner_from_teacher = true;
             }
@@ -403,6 +410,12 @@ impl Proof<'_> {
                 let cache = guided.cache(Tap::Trajectories)?;
                 guides.identity = cache.hash().into();
                 guides.trajectories = Some(Box::new(cache));
+            }
+            Arm::AnswerLabels => {
+                let cache = guided.cache(Tap::Answers)?;
+                guides.identity = cache.hash().into();
+                let classes = answer_kinds(self.set)?.iter().map(|kind| kind.answers.len()).collect();
+                guides.answers = Some((Box::new(cache), classes));
             }
             Arm::SelfDistillation => {
                 let folder = self.run_folder(Arm::Base, seed).join("guidance");
@@ -611,6 +624,11 @@ pub fn prove(
                 taps.extend(guided.iter().any(|arm| arm.shares_vision()).then_some(Tap::VisionTokens));
             }
             proof.harvest(&from.teacher, &from.hash, &ids, &taps, &from.folder)?;
+            if name == TEACHER && guided.contains(&Arm::AnswerLabels) {
+                let kinds = answer_kinds(set)?;
+                let asked = Answering::new(&from.teacher, &kinds)?;
+                proof.harvest(&asked, &from.hash, &ids, &[Tap::Answers], &from.folder)?;
+            }
         }
         if guided.contains(&Arm::SelfDistillation) {
             for &seed in &config.seeds {

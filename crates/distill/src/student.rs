@@ -1,5 +1,6 @@
 //! Training a student that ships alone: the base, every arm of the proving ground, and Orion-Lite's `own-encoder`.
 
+use crate::recipes::answer_labels::{ANSWERS_PREFIX, AnswerHeads};
 use crate::recipes::orion_lite::{self, Cell, MimicConfig};
 use crate::run::Task;
 use crate::source::{Source, observation_only};
@@ -46,6 +47,8 @@ pub struct StudentRun {
     pub planner_from_teacher: bool,
     /// Whether the teacher's trajectories are labels on the open road.
     pub pseudo_labels: bool,
+    /// λ_a, on the teacher's answers as class labels; 0 without them.
+    pub answer_labels: f64,
 }
 
 impl StudentRun {
@@ -63,6 +66,7 @@ impl StudentRun {
             mimic: MimicConfig::default(),
             planner_from_teacher: false,
             pseudo_labels: false,
+            answer_labels: 0.0,
         }
     }
 
@@ -90,6 +94,8 @@ pub struct Guides<'a> {
     pub tokens: Option<Box<dyn GuidanceSource + 'a>>,
     /// Trajectories per command.
     pub trajectories: Option<Box<dyn GuidanceSource + 'a>>,
+    /// Classes of the teacher's answers, and how many there are of each type of question.
+    pub answers: Option<(Box<dyn GuidanceSource + 'a>, Vec<usize>)>,
     /// Identifies the guidance (hashes of caches, shuffling).
     pub identity: String,
 }
@@ -100,6 +106,7 @@ pub struct StudentTask<'a> {
     set: Arc<WorldSet>,
     source: Source,
     student: Student,
+    answer_heads: Option<AnswerHeads>,
     optimiser: AdamW,
     schedule: Schedule,
     guides: Guides<'a>,
@@ -123,6 +130,13 @@ impl<'a> StudentTask<'a> {
         if run.pseudo_labels && guides.trajectories.is_none() {
             return Err(needs("the teacher's trajectories"));
         }
+        let answer_heads = match (run.answer_labels > 0.0, &guides.answers) {
+            (false, _) => None,
+            (true, None) => return Err(needs("the teacher's answers")),
+            (true, Some((_, classes))) => {
+                Some(AnswerHeads::new(run.model.planner.latent, classes, run.train.seed, device))
+            }
+        };
         let student = Student::new(&run.model, run.train.seed, device)?;
         if let Some((start, _)) = &guides.start {
             if start.config != run.model {
@@ -138,10 +152,11 @@ impl<'a> StudentTask<'a> {
         }
         let frozen_planner = run.cell == Cell::MimicOnly;
         let rate = |key: &str| (!(frozen_planner && key.starts_with("planner."))).then(|| run.train.rate(key));
-        let optimiser = AdamW::new(&student.vs, run.train.optimiser, rate);
+        let stores: Vec<_> = std::iter::once(&student.vs).chain(answer_heads.iter().map(|h| &h.vs)).collect();
+        let optimiser = AdamW::over(&stores, run.train.optimiser, rate);
         let source = Source::new(set, run.labels, run.model.preprocessing().rig, &run.train)?;
         let schedule = Schedule::cosine(run.train.warmup_steps, run.train.steps);
-        Ok(Self { set: set.clone(), source, student, optimiser, schedule, guides, run })
+        Ok(Self { set: set.clone(), source, student, answer_heads, optimiser, schedule, guides, run })
     }
 
     /// The student as it is now.
@@ -245,6 +260,12 @@ impl Task for StudentTask<'_> {
             }
             None => None,
         };
+        if let (Some(heads), Some((source, _))) = (&self.answer_heads, &self.guides.answers) {
+            let ids: Vec<_> = frames.iter().map(|f| &f.sample.id).collect();
+            let loss = heads.loss(&scene.latent, &heads.classes(source.as_ref(), &ids)?);
+            terms.push(("answer_labels", loss.double_value(&[])));
+            total = total + loss * self.run.answer_labels;
+        }
         terms.extend(planning.iter().flat_map(|p| p.values()));
         terms.extend(mimic.iter().map(|m| ("mimic", m.double_value(&[]))));
         let (cell, weights) = (self.run.cell, &self.run.planning_terms);
@@ -257,12 +278,15 @@ impl Task for StudentTask<'_> {
 
     fn state(&self) -> Vec<(String, Tensor)> {
         let mut state = self.student.vs.tensors();
+        state.extend(self.answer_heads.iter().flat_map(|heads| heads.vs.tensors()));
         state.extend(self.optimiser.state());
         state
     }
 
     fn restore(&mut self, file: TensorFile) -> Result<(), DistillError> {
-        restore(file, &[(&self.student.vs, "")], &mut self.optimiser)
+        let mut stores = vec![(&self.student.vs, "encoder."), (&self.student.vs, "planner.")];
+        stores.extend(self.answer_heads.iter().map(|heads| (&heads.vs, ANSWERS_PREFIX)));
+        restore(file, &stores, &mut self.optimiser)
     }
 
     fn finish(&mut self, folder: &Path) -> Result<(), DistillError> {

@@ -89,12 +89,12 @@ fn bench() -> std::sync::MutexGuard<'static, Bench> {
 impl Bench {
     fn guides(&self) -> Guides<'_> {
         Guides {
-            start: None,
             teacher: Some(&self.teacher),
             teacher_hash: Some(self.hash.clone()),
             tokens: Some(Box::new(&self.caches[0])),
             trajectories: Some(Box::new(&self.caches[2])),
             identity: "test".into(),
+            ..Guides::default()
         }
     }
 

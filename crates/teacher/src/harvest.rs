@@ -26,10 +26,12 @@ pub enum Tap {
     VisionTokens,
     /// A trajectory per command, metres, `[6, 6, 2]`: pseudo-labels.
     Trajectories,
+    /// Classes of its answers ([`crate::answers`]), `[K]`, −1 for none.
+    Answers,
 }
 
 impl Tap {
-    /// All taps.
+    /// What every teacher gives; answers are only had from one that is asked.
     pub const ALL: [Tap; 3] = [Self::PlanningToken, Self::VisionTokens, Self::Trajectories];
 
     /// As written in keys and folder names.
@@ -38,6 +40,7 @@ impl Tap {
             Self::PlanningToken => "planning-token",
             Self::VisionTokens => "vision-tokens",
             Self::Trajectories => "trajectories",
+            Self::Answers => "answers",
         }
     }
 
@@ -50,7 +53,7 @@ impl Tap {
     pub fn precision(self) -> Precision {
         match self {
             Self::PlanningToken | Self::VisionTokens => Precision::F16,
-            Self::Trajectories => Precision::F32,
+            Self::Trajectories | Self::Answers => Precision::F32,
         }
     }
 }
@@ -85,6 +88,8 @@ impl Guide for Teacher {
             Tap::PlanningToken => vec![self.config.vision.planner.latent as usize],
             Tap::VisionTokens => vec![self.config.vision_tokens() as usize, self.config.lm.hidden_size as usize],
             Tap::Trajectories => trajectories_shape(),
+            // Only for a teacher that is asked: `Answering`.
+            Tap::Answers => return None,
         })
     }
 
@@ -92,7 +97,7 @@ impl Guide for Teacher {
         let (scene, tokens) = self.see(inputs, false);
         let thought = self.think(&scene, &tokens, None);
         let take = |tap: &Tap| match tap {
-            Tap::PlanningToken => thought.latent.shallow_clone(),
+            Tap::PlanningToken | Tap::Answers => thought.latent.shallow_clone(),
             Tap::VisionTokens => tokens.shallow_clone(),
             Tap::Trajectories => self.decode(&scene, &thought, Draw::Mean).trajectories,
         };
@@ -112,7 +117,7 @@ impl Guide for Student {
     fn shape(&self, tap: Tap) -> Option<Vec<usize>> {
         match tap {
             Tap::PlanningToken => Some(vec![self.config.planner.latent as usize]),
-            Tap::VisionTokens => None,
+            Tap::VisionTokens | Tap::Answers => None,
             Tap::Trajectories => Some(trajectories_shape()),
         }
     }
@@ -120,7 +125,7 @@ impl Guide for Student {
     fn taste(&self, inputs: &Inputs, taps: &[Tap]) -> Vec<Tensor> {
         let scene = self.encode(inputs, false);
         let take = |tap: &Tap| match tap {
-            Tap::PlanningToken | Tap::VisionTokens => scene.latent.shallow_clone(),
+            Tap::PlanningToken | Tap::VisionTokens | Tap::Answers => scene.latent.shallow_clone(),
             Tap::Trajectories => self.decode(&scene, Draw::Mean).trajectories,
         };
         taps.iter().map(take).collect()

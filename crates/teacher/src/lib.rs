@@ -7,6 +7,7 @@
 //!
 //! What may not enter here: how a student is trained on guidance (the distil room), and anything that ships in a student.
 
+pub mod answers;
 mod cache;
 pub mod config;
 pub mod driver;
@@ -20,6 +21,7 @@ pub mod quiz;
 pub mod text;
 pub mod tokenizer;
 
+pub use answers::{AnswerKind, Answering, answer_kinds};
 pub use cache::{CacheSpec, CacheWriter, GuidanceCache, Precision, Shuffled};
 pub use config::{TeacherConfig, VisionTokensConfig};
 pub use driver::TeacherDriver;

@@ -63,10 +63,10 @@ impl Scale {
             Size::Hours => Self {
                 arms: Arm::ALL.to_vec(),
                 seeds: vec![0, 1, 2],
-                teacher_steps: 2500,
+                teacher_steps: 2000,
                 stem_steps: 2000,
-                student_steps: 600,
-                judge_samples: 5000,
+                student_steps: 400,
+                judge_samples: 2500,
                 driven_worlds: 60,
             },
             Size::Full => Self {
