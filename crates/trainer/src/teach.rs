@@ -179,6 +179,7 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
         identity: format!("{} {}", tokens.hash(), trajectories.hash()),
         tokens: Some(Box::new(tokens)),
         trajectories: Some(Box::new(trajectories)),
+        answers: None,
     };
     let cell = match arguments.cell {
         CellName::GtOnly => Cell::GtOnly,
