@@ -208,13 +208,28 @@ pub enum TeacherVerb {
     Run(TeacherRun),
     /// Embed texts and pictures
     Embed(TeacherEmbed),
+    /// Take a foreign checkpoint over, key by key as a name map says
+    Import(TeacherImport),
 }
 
 /// `teacher info`
 #[derive(Args, Debug)]
 pub struct TeacherInfo {
-    /// The model's folder, as it was downloaded
+    /// The model's folder as it was downloaded, or an image backbone's file
     pub folder: PathBuf,
+}
+
+/// `teacher import`
+#[derive(Args, Debug)]
+pub struct TeacherImport {
+    /// The checkpoint (`.pth`, `.safetensors`, …)
+    pub file: PathBuf,
+    /// A name map, or one that comes with the program: vad-tiny, vad-base, orion
+    #[arg(long, value_name = "MAP.toml")]
+    pub map: PathBuf,
+    /// Where the tensors go, under our names
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub out: PathBuf,
 }
 
 /// `teacher run`
@@ -260,7 +275,7 @@ pub struct TeacherRun {
 /// `teacher embed`
 #[derive(Args, Debug)]
 pub struct TeacherEmbed {
-    /// The model's folder, as it was downloaded
+    /// The model's folder as it was downloaded, or an image backbone's file
     pub folder: PathBuf,
     /// A file with one text a line
     #[arg(long, value_name = "FILE", required_unless_present = "images")]
@@ -274,9 +289,20 @@ pub struct TeacherEmbed {
     /// Which processor computes
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub device: DeviceName,
-    /// Write `texts` and `images`, one row each, not normalised
+    /// Width and height that an image backbone's pictures are resized to; by default what it was made for
+    #[arg(long, value_name = "WxH", value_parser = image_size)]
+    pub image_size: Option<[usize; 2]>,
+    /// Write `texts` and `images`, one row each, not normalised; an image backbone's grids too, as `level.<stride>`
     #[arg(long, value_name = "FILE.safetensors")]
     pub dump: PathBuf,
+}
+
+fn image_size(text: &str) -> Result<[usize; 2], String> {
+    let sides = text.split_once('x').map(|(width, height)| (width.parse(), height.parse()));
+    match sides {
+        Some((Ok(width), Ok(height))) => Ok([width, height]),
+        _ => Err("expected two whole numbers, such as 640x384".into()),
+    }
 }
 
 /// How a published model's numbers are held.

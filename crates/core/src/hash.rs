@@ -5,6 +5,22 @@ pub fn content_hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// [`content_hash`] of bytes that come in parts.
+#[derive(Clone, Debug, Default)]
+pub struct ContentHasher(blake3::Hasher);
+
+impl ContentHasher {
+    /// The next part.
+    pub fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The hash of all parts.
+    pub fn finish(&self) -> String {
+        self.0.finalize().to_hex().to_string()
+    }
+}
+
 /// A 64-bit running hash (FNV-1a over 64-bit words with a final mix) of a world's state, cheap enough for every tick.
 #[derive(Clone, Debug)]
 pub struct StateHasher(u64);

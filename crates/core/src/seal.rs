@@ -4,7 +4,7 @@
 //! byte but the few that hold it, and lies at a fixed place: damage to it leaves a file that says nothing about
 //! itself, around content that is whole. Files of other programs carry no seal and are not refused for it.
 
-use crate::hash::content_hash;
+use crate::hash::{ContentHasher, content_hash};
 
 /// Name of the metadata field that holds the checksum.
 pub const KEY: &str = "apprentice.checksum";
@@ -55,10 +55,35 @@ pub fn safetensors_blank() -> String {
 /// # Panics
 /// If it does not.
 pub fn safetensors(file: &mut [u8]) {
-    let at = safetensors_digits();
-    assert!(file[8..].starts_with(safetensors_head().as_bytes()), "the header has no room for a checksum");
-    let digits = content_hash(&file[at + DIGITS..]);
-    file[at..at + DIGITS].copy_from_slice(digits.as_bytes());
+    SafetensorsSeal::new(file).fill(file);
+}
+
+/// The seal of a safetensors file that is not in memory as a whole.
+#[derive(Debug)]
+pub struct SafetensorsSeal(ContentHasher);
+
+impl SafetensorsSeal {
+    /// Begin with the header, its length before it.
+    ///
+    /// # Panics
+    /// If it does not begin with [`safetensors_blank`].
+    pub fn new(header: &[u8]) -> Self {
+        assert!(header[8..].starts_with(safetensors_head().as_bytes()), "the header has no room for a checksum");
+        let mut hasher = ContentHasher::default();
+        hasher.update(&header[safetensors_digits() + DIGITS..]);
+        Self(hasher)
+    }
+
+    /// What follows in the file.
+    pub fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    /// Write the seal into the header.
+    pub fn fill(self, header: &mut [u8]) {
+        let at = safetensors_digits();
+        header[at..at + DIGITS].copy_from_slice(self.0.finish().as_bytes());
+    }
 }
 
 /// Whether a safetensors file is as it was sealed; `None` when it has no seal.

@@ -74,29 +74,24 @@ pub(crate) fn kind_of(dtype: Dtype) -> Option<Kind> {
     })
 }
 
-/// The bytes of a safetensors file: its checksum, metadata ordered by field, tensors ordered by key.
+/// The header of a safetensors file, its length before it: room for its checksum, metadata ordered by field, tensors in order.
 ///
 /// # Panics
 /// If a tensor is of a kind that no model here uses (complex, quantised).
-pub fn tensor_bytes(tensors: &[(String, Tensor)], metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut ordered: Vec<_> = tensors.iter().collect();
-    ordered.sort_by(|a, b| a.0.cmp(&b.0));
+fn header(ordered: &[&(String, Tensor)], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let quote = |s: &str| serde_json::Value::from(s).to_string();
     let fields = metadata.iter().filter(|(k, _)| *k != seal::KEY);
     let fields: String = fields.map(|(k, v)| format!(",{}:{}", quote(k), quote(v))).collect();
     let mut entries = vec![format!("{}{fields}}}", seal::safetensors_blank())];
-    let mut data = vec![];
+    let mut end = 0;
     for (name, tensor) in ordered {
         let (dtype, width) = dtype_name(tensor.kind()).expect("models hold plain numbers");
-        let begin = data.len();
-        let count = tensor.numel();
-        data.resize(begin + count * width, 0);
-        tensor.to_device(Device::Cpu).contiguous().copy_data_u8(&mut data[begin..], count);
+        let begin = end;
+        end += tensor.numel() * width;
         entries.push(format!(
-            "{}:{{\"dtype\":\"{dtype}\",\"shape\":{:?},\"data_offsets\":[{begin},{}]}}",
+            "{}:{{\"dtype\":\"{dtype}\",\"shape\":{:?},\"data_offsets\":[{begin},{end}]}}",
             quote(name),
             tensor.size(),
-            data.len()
         ));
     }
     let mut header = format!("{}}}", entries.join(","));
@@ -105,22 +100,54 @@ pub fn tensor_bytes(tensors: &[(String, Tensor)], metadata: &BTreeMap<String, St
     }
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(header.as_bytes());
-    bytes.extend_from_slice(&data);
+    bytes
+}
+
+/// A tensor's numbers.
+fn data(tensor: &Tensor) -> Vec<u8> {
+    let count = tensor.numel();
+    let mut bytes = vec![0; count * tensor.kind().elt_size_in_bytes()];
+    tensor.to_device(Device::Cpu).contiguous().copy_data_u8(&mut bytes, count);
+    bytes
+}
+
+fn ordered(tensors: &[(String, Tensor)]) -> Vec<&(String, Tensor)> {
+    let mut ordered: Vec<_> = tensors.iter().collect();
+    ordered.sort_by(|a, b| a.0.cmp(&b.0));
+    ordered
+}
+
+/// The bytes of a safetensors file: its checksum, metadata ordered by field, tensors ordered by key.
+///
+/// # Panics
+/// If a tensor is of a kind that no model here uses (complex, quantised).
+pub fn tensor_bytes(tensors: &[(String, Tensor)], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    let ordered = ordered(tensors);
+    let mut bytes = header(&ordered, metadata);
+    ordered.iter().for_each(|(_, tensor)| bytes.extend(data(tensor)));
     seal::safetensors(&mut bytes);
     bytes
 }
 
-/// Write a safetensors file beside its place and rename it there, so that it is never half-written.
+/// Write a safetensors file beside its place and rename it there, so that it is never half-written: the bytes of
+/// [`tensor_bytes`], of which one tensor at a time is in memory.
 ///
 /// # Errors
 /// [`NnError::Io`].
+///
+/// # Panics
+/// If a tensor is of a kind that no model here uses (complex, quantised).
 pub fn write_tensors(
     path: &Path,
     tensors: &[(String, Tensor)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), NnError> {
     let io = |source| NnError::Io { path: path.into(), source };
-    let bytes = tensor_bytes(tensors, metadata);
+    let ordered = ordered(tensors);
+    let mut header = header(&ordered, metadata);
+    let mut checksum = seal::SafetensorsSeal::new(&header);
+    ordered.iter().for_each(|(_, tensor)| checksum.update(&data(tensor)));
+    checksum.fill(&mut header);
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(io)?;
     }
@@ -128,7 +155,11 @@ pub fn write_tensors(
     beside.push(".part");
     let beside = PathBuf::from(beside);
     let mut file = std::fs::File::create(&beside).map_err(io)?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(io)?;
+    file.write_all(&header).map_err(io)?;
+    for (_, tensor) in &ordered {
+        file.write_all(&data(tensor)).map_err(io)?;
+    }
+    file.sync_all().map_err(io)?;
     std::fs::rename(&beside, path).map_err(io)
 }
 

@@ -36,6 +36,14 @@ pub enum NnError {
         /// The folder.
         path: PathBuf,
     },
+    /// The file holds no image backbone that is known.
+    #[error("{path}: expected a ResNet, an EfficientNet or an EVA-02 under the names of torchvision, timm or ORION; found names such as {names}", path = path.display())]
+    NoBackbone {
+        /// The file.
+        path: PathBuf,
+        /// Some of its names.
+        names: String,
+    },
     /// A PyTorch checkpoint that is not read.
     #[error("{path}: not a checkpoint that is read here: {reason}", path = path.display())]
     Archive {
@@ -97,6 +105,9 @@ impl Hint for NnError {
             }
             Self::NoWeights { .. } => {
                 Some("name the folder of one model as it was downloaded, with config.json and its weights".into())
+            }
+            Self::NoBackbone { .. } => {
+                Some("give the names of its tensors those of torchvision with `teacher import` and a name map".into())
             }
             Self::Archive { .. } => Some(
                 "copy the file again, or write the model's state_dict() to a .safetensors file where it was made"

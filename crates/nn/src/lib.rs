@@ -21,8 +21,10 @@ pub mod optim;
 mod pth;
 pub mod rotary;
 pub mod schedule;
+pub mod t5;
 pub mod transformer;
 pub mod vars;
+pub mod vision;
 pub mod weights;
 
 pub use attention::{AttentionConfig, MultiHeadAttention};

@@ -100,10 +100,10 @@ impl VarStore {
         for name in source.weights.names() {
             if !source.used.contains(name) && !ignored(name) {
                 let size = source.weights.get(name).map(Tensor::size).unwrap_or_default();
-                lines.push(format!("  unexpected  {name} {size:?}"));
+                lines.push(format!("  unexpected  {name} {size:?}{}", source.weights.whence(name)));
             }
         }
-        if lines.is_empty() { Ok(()) } else { Err(difference(source.weights.path(), lines)) }
+        if lines.is_empty() { Ok(()) } else { Err(difference(source.weights.place(), lines)) }
     }
 
     /// Whether the checkpoint that the model is being built from has this key.
@@ -292,12 +292,14 @@ impl Path {
         };
         source.used.insert(key.clone());
         if found.size() != shape {
-            source.difference.push(format!("  shape       {key}: needs {shape:?}, has {:?}", found.size()));
+            let whence = source.weights.whence(&key);
+            source.difference.push(format!("  shape       {key}: needs {shape:?}, has {:?}{whence}", found.size()));
             return Some(blank());
         }
         let floating = matches!(found.kind(), Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16);
         if !floating && !whole {
-            let line = format!("  type        {key}: needs floating-point numbers, has {:?}", found.kind());
+            let whence = source.weights.whence(&key);
+            let line = format!("  type        {key}: needs floating-point numbers, has {:?}{whence}", found.kind());
             source.difference.push(line);
             return Some(blank());
         }

@@ -103,6 +103,17 @@ impl Weights {
         &self.path
     }
 
+    /// The one file that was opened, or the folder of several.
+    pub fn place(&self) -> &Path {
+        if let [file] = self.files.as_slice() { file } else { &self.path }
+    }
+
+    /// Which of several files a name is in, as the end of a sentence; nothing for one file alone.
+    pub(crate) fn whence(&self, name: &str) -> String {
+        let file = self.file_of(name).file_name().filter(|_| self.files.len() > 1 && self.has(name));
+        file.map_or_else(String::new, |file| format!(" (in {})", file.to_string_lossy()))
+    }
+
     /// The files that were opened.
     pub fn files(&self) -> &[PathBuf] {
         &self.files

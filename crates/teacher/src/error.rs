@@ -55,6 +55,26 @@ pub enum TeacherError {
         /// What was found.
         found: String,
     },
+    /// A name map that cannot be read.
+    #[error("{}: {reason}", path.display())]
+    NameMap {
+        /// The map.
+        path: PathBuf,
+        /// What is wrong in it.
+        reason: String,
+    },
+    /// A picture that a backbone cannot take.
+    #[error("pictures of {width}×{height}: {family} takes sides that are multiples of {multiple}")]
+    ImageSize {
+        /// Pixels.
+        width: usize,
+        /// Pixels.
+        height: usize,
+        /// Which backbone.
+        family: String,
+        /// Of what.
+        multiple: usize,
+    },
     /// A chat template that refuses.
     #[error("{}: {reason}", path.display())]
     Chat {
@@ -116,6 +136,11 @@ impl Hint for TeacherError {
             Self::Model { .. } => {
                 Some("docs/teachers.md says which models are read and what their folders hold".into())
             }
+            Self::NameMap { .. } => Some(
+                "docs/teachers.md says how a name map is written; those that come with it are in crates/teacher/maps"
+                    .into(),
+            ),
+            Self::ImageSize { .. } => Some("choose another `--image-size`".into()),
             Self::Chat { .. } => Some("leave out --chat to give the prompt as it is".into()),
             Self::Vectors { .. } => Some("put an adapter of the model's width between".into()),
             Self::NoEyes { .. } => Some("leave out the pictures, or name a model with a vision tower".into()),

@@ -288,6 +288,39 @@ fn models_with_eyes_agree_on_every_layer_and_every_generated_token() {
     assert!(blind.to_string().contains("LlamaForCausalLM reads no pictures"));
 }
 
+#[test]
+fn an_encoder_reads_and_a_decoder_speaks() {
+    for (name, count) in [("flan_t5", 0), ("blip2_t5", 1)] {
+        let (model, theirs) = (open(name), reference(name));
+        let pictures: Vec<Image> = (0..count).map(|i| image(&theirs.tensors[&format!("image.{i}")])).collect();
+        let question = match std::fs::read(fixture(name).join("texts.json")) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap(),
+            Err(_) => PROMPT.to_string(),
+        };
+        let ask = Ask { max_tokens: 12, ..ask(&question) };
+        let woven = tch::no_grad(|| model.weave(&model.parts(&ask, &pictures).unwrap()).unwrap());
+        assert_eq!(woven.ids, ids(&theirs.tensors["encoder.tokens"]), "{name}");
+        let answer = model.answer(woven, &ask, |_| Ok(())).unwrap();
+        assert_eq!(answer.said, ids(&theirs.tensors["generated"]), "{name}");
+        let all = answer.prompt.extended(&model.language, &answer.said);
+        let named = model.study(&all).named();
+        assert_eq!(named.len(), 2 + 3 + 1 + 3);
+        for (key, ours) in named {
+            close(&format!("{name} {key}"), &ours, &theirs.tensors[&key], 1e-4);
+        }
+        for layer in 0..3 {
+            let alone = tch::no_grad(|| all.hidden_at(&model.language, layer));
+            close(name, &alone, &theirs.tensors[&format!("encoder.hidden.{layer}")], 1e-4);
+        }
+    }
+    // The first version of T5 scales what its output matrix reads.
+    let folder = copy("flan_t5");
+    edit(folder.path(), "config.json", "\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+    let (first, later) = (LanguageModel::open(folder.path(), &LoadOptions::default()).unwrap(), open("flan_t5"));
+    let logits = |model: &LanguageModel| model.study(&model.weave(&[Part::Tokens(vec![5, 9, 1])]).unwrap()).logits;
+    close("scaled", &(logits(&first) * 32f64.sqrt()), &logits(&later), 1e-5);
+}
+
 /// A copy of a fixture that can be broken.
 fn copy(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -1,13 +1,13 @@
-//! `teacher info | run | embed`: published models from the command line.
+//! `teacher info | run | embed | import`: published models from the command line.
 
 use crate::device::choose;
 use crate::pictures;
-use apprentice_cli::arguments::{Common, DtypeName, TeacherEmbed, TeacherInfo, TeacherRun, TeacherVerb};
+use apprentice_cli::arguments::{Common, DtypeName, TeacherEmbed, TeacherImport, TeacherInfo, TeacherRun, TeacherVerb};
 use apprentice_cli::{CliError, Console};
 use apprentice_core::{BoxedError, Image};
-use apprentice_nn::{Precision, write_tensors};
+use apprentice_nn::{Precision, Weights, write_tensors};
 use apprentice_teacher::general::{
-    Ask, Choice, Encoder, Ending, LanguageModel, LoadOptions, ModelFolder, ModelTokenizer,
+    Ask, Choice, Encoder, Ending, LanguageModel, LoadOptions, ModelFolder, ModelTokenizer, NameMap, VisionEncoder,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ pub fn run(verb: &TeacherVerb, common: &Common, console: &Console) -> Result<(),
         TeacherVerb::Info(info) => self::info(info, console),
         TeacherVerb::Run(run) => ask(run, common, console),
         TeacherVerb::Embed(embed) => self::embed(embed, console),
+        TeacherVerb::Import(import) => self::import(import, console),
     }
 }
 
@@ -43,7 +44,7 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<Image>, BoxedError> {
 struct Info {
     schema: &'static str,
     folder: PathBuf,
-    architecture: &'static str,
+    architecture: String,
     parameters: u64,
     /// Kinds of number in the files, each with its count of values.
     dtypes: Vec<(String, u64)>,
@@ -51,46 +52,53 @@ struct Info {
     bytes: u64,
     /// Tensors.
     tensors: usize,
-    /// Entries of the tokenizer.
+    /// Entries of the tokenizer; 0 for an image backbone.
     vocabulary: usize,
     /// Whether the model, built from these files in 32 bits, is whole.
     loads: &'static str,
 }
 
 fn info(arguments: &TeacherInfo, console: &Console) -> Result<(), BoxedError> {
-    let folder = ModelFolder::open(&arguments.folder)?;
-    let weights = folder.weights()?;
+    let place = &arguments.folder;
     let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |m| m.len());
     let stored = LoadOptions { precision: Precision::Stored, ..LoadOptions::default() };
     // Building the model is the check; nothing is copied.
-    let loads = if folder.family().embeds() {
-        Encoder::open(&arguments.folder, &stored).map(|_| "embeds")?
+    let (weights, architecture, vocabulary, loads) = if place.is_file() {
+        let encoder = VisionEncoder::open(place, &stored, None)?;
+        (Weights::open(place)?, encoder.backbone.architecture(), 0, "sees")
     } else {
-        LanguageModel::open(&arguments.folder, &stored).map(|_| "answers")?
+        let folder = ModelFolder::open(place)?;
+        let loads = if folder.family().embeds() {
+            Encoder::open(place, &stored).map(|_| "embeds")?
+        } else {
+            LanguageModel::open(place, &stored).map(|_| "answers")?
+        };
+        let vocabulary = ModelTokenizer::open(place)?.vocab_size();
+        (folder.weights()?, folder.family().architecture().to_string(), vocabulary, loads)
     };
     let info = Info {
         schema: "apprentice.teacher-info/1",
         folder: arguments.folder.clone(),
-        architecture: folder.family().architecture(),
+        architecture,
         parameters: weights.parameters(),
         dtypes: weights.kinds().into_iter().map(|(kind, count)| (format!("{kind:?}"), count)).collect(),
         files: weights.files().to_vec(),
         bytes: weights.files().iter().map(size).sum(),
         tensors: weights.names().count(),
-        vocabulary: ModelTokenizer::open(&arguments.folder)?.vocab_size(),
+        vocabulary,
         loads,
     };
     console.answer(&info, || {
+        let words = if info.vocabulary > 0 { format!(" {} tokens;", info.vocabulary) } else { String::new() };
         let kinds: Vec<String> = info.dtypes.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
         format!(
-            "{}: {} parameters ({}) in {} tensors, {} files, {:.1} MB; {} tokens; {}",
+            "{}: {} parameters ({}) in {} tensors, {} files, {:.1} MB;{words} {}",
             info.architecture,
             info.parameters,
             kinds.join(", "),
             info.tensors,
             info.files.len(),
             info.bytes as f64 / 1e6,
-            info.vocabulary,
             info.loads
         )
     });
@@ -173,16 +181,34 @@ struct Embedded {
 }
 
 fn embed(arguments: &TeacherEmbed, console: &Console) -> Result<(), BoxedError> {
-    let encoder = Encoder::open(&arguments.folder, &options(arguments.dtype, choose(arguments.device, console)?))?;
+    let options = options(arguments.dtype, choose(arguments.device, console)?);
     let texts = arguments.texts.as_deref().map(lines).transpose()?;
     let images = pictures(&arguments.images)?;
-    let begun = Instant::now();
     let mut tensors = vec![];
-    if let Some(texts) = &texts {
-        tensors.push(("texts".to_string(), encoder.texts(texts)?));
-    }
-    if !images.is_empty() {
-        tensors.push(("images".to_string(), encoder.images(&images)?));
+    let begun;
+    if arguments.folder.is_file() {
+        if texts.is_some() {
+            let what = format!("{} is an image backbone: it embeds no texts", arguments.folder.display());
+            return Err(CliError::new(what, "leave out --texts, or name a model's folder").into());
+        }
+        let encoder = VisionEncoder::open(&arguments.folder, &options, arguments.image_size)?;
+        begun = Instant::now();
+        let features = encoder.images(&images);
+        tensors.push(("images".to_string(), features.pooled));
+        tensors.extend(features.levels.into_iter().map(|(stride, grid)| (format!("level.{stride}"), grid)));
+    } else {
+        if arguments.image_size.is_some() {
+            let what = format!("{} says itself how pictures enter it", arguments.folder.display());
+            return Err(CliError::new(what, "leave out --image-size; it is for image backbones").into());
+        }
+        let encoder = Encoder::open(&arguments.folder, &options)?;
+        begun = Instant::now();
+        if let Some(texts) = &texts {
+            tensors.push(("texts".to_string(), encoder.texts(texts)?));
+        }
+        if !images.is_empty() {
+            tensors.push(("images".to_string(), encoder.images(&images)?));
+        }
     }
     let seconds = begun.elapsed().as_secs_f64();
     write_tensors(&arguments.dump, &tensors, &BTreeMap::new())?;
@@ -202,6 +228,43 @@ fn embed(arguments: &TeacherEmbed, console: &Console) -> Result<(), BoxedError> 
             embedded.dump.display(),
             embedded.width
         )
+    });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Imported {
+    schema: &'static str,
+    file: PathBuf,
+    map: PathBuf,
+    /// Which checkpoint the map is for.
+    about: String,
+    out: PathBuf,
+    tensors: usize,
+    parameters: u64,
+    /// Keys of the checkpoint that the map leaves out.
+    ignored: Vec<String>,
+}
+
+fn import(arguments: &TeacherImport, console: &Console) -> Result<(), BoxedError> {
+    let map = NameMap::open(&arguments.map)?;
+    let imported = map.import(&Weights::open(&arguments.file)?)?;
+    let name = arguments.map.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let metadata = BTreeMap::from([("apprentice.name-map".to_string(), name)]);
+    write_tensors(&arguments.out, &imported.tensors, &metadata)?;
+    let answer = Imported {
+        schema: "apprentice.teacher-import/1",
+        file: arguments.file.clone(),
+        map: arguments.map.clone(),
+        about: map.about,
+        out: arguments.out.clone(),
+        tensors: imported.tensors.len(),
+        parameters: imported.tensors.iter().map(|(_, tensor)| tensor.numel() as u64).sum(),
+        ignored: imported.ignored,
+    };
+    console.answer(&answer, || {
+        let (out, left) = (answer.out.display(), answer.ignored.len());
+        format!("{out}: {} tensors, {} parameters; {left} left out", answer.tensors, answer.parameters)
     });
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::tower::{Patches, Tower, TowerConfig, attention, linear};
 use crate::TeacherError;
 use apprentice_core::Image;
 use apprentice_nn::opt::OptConfig;
+use apprentice_nn::t5::T5Config;
 use apprentice_nn::{Activation, Init, LayerNorm, Linear, Path};
 use tch::{Device, Tensor};
 
@@ -166,4 +167,47 @@ pub fn opt_config(fields: &Fields) -> Result<OptConfig, TeacherError> {
         max_position_embeddings: fields.int("max_position_embeddings", 2048)?,
         tie_word_embeddings: true,
     })
+}
+
+/// T5's shape, and the token its decoder begins with, from a `config.json` or a `text_config`.
+///
+/// # Errors
+/// [`TeacherError::Model`] names the field.
+pub fn t5_config(fields: &Fields) -> Result<(T5Config, i64), TeacherError> {
+    let layers = fields.int("num_layers", 6)?;
+    let count = |value: i64| usize::try_from(value).unwrap_or(0);
+    let name = fields.text("feed_forward_proj", Some("relu"))?;
+    let (gated, word) = name.strip_prefix("gated-").map_or((false, name.as_str()), |word| (true, word));
+    // `gated-gelu` has always meant the approximation.
+    let word = if gated && word == "gelu" { "gelu_new" } else { word };
+    let activation =
+        Activation::from_name(word).ok_or_else(|| fields.wrong("feed_forward_proj", "a known activation"))?;
+    let scaled = fields.flag("scale_decoder_outputs", fields.flag("tie_word_embeddings", true)?)?;
+    let config = T5Config {
+        vocab_size: fields.int("vocab_size", 32_128)?,
+        d_model: fields.int("d_model", 512)?,
+        d_kv: fields.int("d_kv", 64)?,
+        d_ff: fields.int("d_ff", 2048)?,
+        num_layers: count(layers),
+        num_decoder_layers: count(fields.int("num_decoder_layers", layers)?),
+        num_heads: fields.int("num_heads", 8)?,
+        relative_attention_num_buckets: fields.int("relative_attention_num_buckets", 32)?,
+        relative_attention_max_distance: fields.int("relative_attention_max_distance", 128)?,
+        layer_norm_epsilon: fields.float("layer_norm_epsilon", 1e-6)?,
+        activation,
+        gated,
+        scale_decoder_outputs: scaled,
+    };
+    let positive = [
+        ("num_layers", config.num_layers as i64),
+        ("num_decoder_layers", config.num_decoder_layers as i64),
+        ("num_heads", config.num_heads),
+        ("d_kv", config.d_kv),
+        ("relative_attention_num_buckets", config.relative_attention_num_buckets / 4),
+    ];
+    if let Some((field, _)) = positive.into_iter().find(|(_, value)| *value < 1) {
+        return Err(fields.wrong(field, "a larger whole number"));
+    }
+    let start = fields.int("decoder_start_token_id", fields.int("pad_token_id", 0)?)?;
+    Ok((config, start))
 }

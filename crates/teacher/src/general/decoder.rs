@@ -6,6 +6,7 @@ use crate::TeacherError;
 use apprentice_nn::llama::{KvCache, Llama, LlamaConfig, LlamaVariant, Reading};
 use apprentice_nn::opt::Opt;
 use apprentice_nn::rotary::RopeScaling;
+use apprentice_nn::t5::T5;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -86,6 +87,11 @@ fn rope_scaling(rope: &Fields, fields: &Fields) -> Result<Option<RopeScaling>, T
 pub enum Language {
     Llama(Llama),
     Opt(Opt),
+    /// An encoder reads, a decoder that begins with the token `start` speaks.
+    T5 {
+        network: Box<T5>,
+        start: i64,
+    },
 }
 
 impl Language {
@@ -94,23 +100,27 @@ impl Language {
         match self {
             Self::Llama(llama) => llama.config().hidden_size,
             Self::Opt(opt) => opt.config().hidden_size,
+            Self::T5 { network, .. } => network.config().d_model,
         }
     }
 
-    /// Blocks.
+    /// Blocks that read.
     pub fn layers(&self) -> usize {
         match self {
             Self::Llama(llama) => llama.config().num_hidden_layers,
             Self::Opt(opt) => opt.config().num_hidden_layers,
+            Self::T5 { network, .. } => network.config().num_layers,
         }
     }
 
-    /// Whether the output matrix is the embedding matrix.
-    pub fn tied(&self) -> bool {
-        match self {
+    /// Whether a checkpoint may hold this tensor once more under another name, or not use it.
+    pub fn repeats(&self, name: &str) -> bool {
+        let tied = match self {
             Self::Llama(llama) => llama.config().tie_word_embeddings,
             Self::Opt(opt) => opt.config().tie_word_embeddings,
-        }
+            Self::T5 { .. } => return name.ends_with("coder.embed_tokens.weight"),
+        };
+        tied && name.ends_with("lm_head.weight")
     }
 
     fn axes(&self) -> bool {
@@ -123,14 +133,16 @@ impl Language {
         match self {
             Self::Llama(llama) => llama.embed(ids),
             Self::Opt(opt) => opt.embed(ids),
+            Self::T5 { network, .. } => network.embed(ids),
         }
     }
 
-    /// Hidden states after the final norm: see [`Llama::read`].
+    /// Hidden states after the final norm: see [`Llama::read`]. An encoder sees everything and keeps nothing.
     pub fn read(&self, embeddings: &Tensor, reading: Reading<'_>) -> Tensor {
         match self {
             Self::Llama(llama) => llama.read(embeddings, reading),
             Self::Opt(opt) => opt.read(embeddings, reading),
+            Self::T5 { network, .. } => network.encode(embeddings, reading.layers, reading.stop_after),
         }
     }
 
@@ -140,6 +152,7 @@ impl Language {
         match self {
             Self::Llama(llama) => llama.logits(hidden),
             Self::Opt(opt) => opt.logits(hidden),
+            Self::T5 { network, .. } => network.logits(hidden),
         }
     }
 }
@@ -205,6 +218,8 @@ pub struct Woven {
     pub next: i64,
     /// Where each group of vectors stands, in order.
     pub spans: Vec<(String, Range<usize>)>,
+    /// What a decoder apart from the encoder has said about it; the other layouts say on in the same sequence.
+    pub said: Vec<i64>,
 }
 
 impl Woven {
@@ -243,15 +258,17 @@ impl Woven {
         let pieces: Vec<_> = pieces.iter().map(|p| p.to_kind(kind)).collect();
         let embeddings = Tensor::cat(&pieces, 0).unsqueeze(0);
         let (positions, next) = places.tensor(language.axes(), device);
-        Ok(Self { ids, embeddings, positions, next, spans })
+        Ok(Self { ids, embeddings, positions, next, spans, said: vec![] })
     }
 
     /// The same with more tokens behind it, as a model has said them.
     pub fn extended(&self, language: &Language, said: &[i64]) -> Self {
         let spans = self.spans.clone();
-        if said.is_empty() {
+        let apart = matches!(language, Language::T5 { .. });
+        if said.is_empty() || apart {
             let [embeddings, positions] = [&self.embeddings, &self.positions].map(Tensor::shallow_clone);
-            return Self { ids: self.ids.clone(), embeddings, positions, next: self.next, spans };
+            let said = if apart { [&self.said, said].concat() } else { vec![] };
+            return Self { ids: self.ids.clone(), embeddings, positions, next: self.next, spans, said };
         }
         let device = self.embeddings.device();
         let count = said.len() as i64;
@@ -265,14 +282,38 @@ impl Woven {
             positions: Tensor::cat(&[&self.positions, &more.expand(&shape, false)], -1),
             next: self.next + count,
             spans,
+            said: vec![],
         }
     }
 
-    /// Logits of every place `[L, V]` and the hidden states `[L, D]`: embeddings, then each block's, the last after the norm.
-    pub fn study(&self, language: &Language) -> (Tensor, Vec<Tensor>) {
+    /// The tokens of the places that have logits: the whole sequence, or what a decoder apart has begun with and said.
+    pub fn spoken(&self, language: &Language) -> Vec<i64> {
+        match language {
+            Language::T5 { start, .. } => [&[*start], &self.said[..]].concat(),
+            _ => self.ids.clone(),
+        }
+    }
+
+    /// Hidden states `[L, D]` of what is read: embeddings, then each block's, the last after the norm.
+    pub fn layers(&self, language: &Language) -> Vec<Tensor> {
         let mut layers = vec![];
         let reading = Reading { layers: Some(&mut layers), ..Reading::causal(&self.positions) };
-        let hidden = language.read(&self.embeddings, reading);
+        let _ = language.read(&self.embeddings, reading);
+        layers.into_iter().map(|h| h.squeeze_dim(0)).collect()
+    }
+
+    /// Logits `[L, V]` and hidden states `[L, D]` (as in [`Woven::layers`]) of the places of [`Woven::spoken`].
+    pub fn study(&self, language: &Language) -> (Tensor, Vec<Tensor>) {
+        let mut layers = vec![];
+        let hidden = match language {
+            Language::T5 { network, .. } => {
+                let memory = network.remember(&network.encode(&self.embeddings, None, None));
+                let ids = Tensor::from_slice(&self.spoken(language)).to_device(self.embeddings.device());
+                network.decode(&network.embed(&ids.unsqueeze(0)), &memory, None, Some(&mut layers))
+            }
+            _ => language
+                .read(&self.embeddings, Reading { layers: Some(&mut layers), ..Reading::causal(&self.positions) }),
+        };
         (language.logits(&hidden).squeeze_dim(0), layers.into_iter().map(|h| h.squeeze_dim(0)).collect())
     }
 
@@ -297,18 +338,27 @@ pub fn speak<E>(
     let _guard = tch::no_grad_guard();
     let device = woven.embeddings.device();
     let mut cache = KvCache::default();
-    let last = woven.ids.len() as i64 - 1;
-    let hidden =
-        language.read(&woven.embeddings, Reading { cache: Some(&mut cache), ..Reading::causal(&woven.positions) });
-    let mut logits = language.logits(&hidden.select(1, last));
+    let embed = |token: i64| language.embed(&Tensor::from_slice(&[token]).to_device(device).unsqueeze(0));
+    let mut memory = None;
+    let hidden = match language {
+        Language::T5 { network, start } => {
+            let memory = memory.insert(network.remember(&network.encode(&woven.embeddings, None, None)));
+            network.decode(&embed(*start), memory, Some(&mut cache), None)
+        }
+        _ => language.read(&woven.embeddings, Reading { cache: Some(&mut cache), ..Reading::causal(&woven.positions) }),
+    };
+    let mut logits = language.logits(&hidden.select(1, -1));
     let mut shape = woven.positions.size();
     *shape.last_mut().expect("positions have dimensions") = 1;
     let mut said = vec![];
     while let Some(token) = choose(&logits.get(0), said.len())? {
         let position = Tensor::full(&shape, woven.next + said.len() as i64, (Kind::Int64, device));
         said.push(token);
-        let word = language.embed(&Tensor::from_slice(&[token]).to_device(device).unsqueeze(0));
-        let hidden = language.read(&word, Reading { cache: Some(&mut cache), ..Reading::causal(&position) });
+        let word = embed(token);
+        let hidden = match (language, &memory) {
+            (Language::T5 { network, .. }, Some(memory)) => network.decode(&word, memory, Some(&mut cache), None),
+            _ => language.read(&word, Reading { cache: Some(&mut cache), ..Reading::causal(&position) }),
+        };
         logits = language.logits(&hidden.select(1, 0));
     }
     Ok(said)

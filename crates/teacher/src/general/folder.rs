@@ -15,6 +15,7 @@ pub enum Family {
     Llava,
     QwenVl,
     Blip2,
+    T5,
     Bert,
     Clip,
     Siglip,
@@ -22,13 +23,14 @@ pub enum Family {
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Llama,
         Self::Qwen2,
         Self::Qwen3,
         Self::Llava,
         Self::QwenVl,
         Self::Blip2,
+        Self::T5,
         Self::Bert,
         Self::Clip,
         Self::Siglip,
@@ -53,6 +55,7 @@ impl Family {
             Self::Llava => "LlavaForConditionalGeneration",
             Self::QwenVl => "Qwen2_5_VLForConditionalGeneration",
             Self::Blip2 => "Blip2ForConditionalGeneration",
+            Self::T5 => "T5ForConditionalGeneration",
             Self::Bert => "BertModel",
             Self::Clip => "CLIPModel",
             Self::Siglip => "SiglipModel",
@@ -68,6 +71,7 @@ impl Family {
             Self::Llava => "llava",
             Self::QwenVl => "qwen2_5_vl",
             Self::Blip2 => "blip-2",
+            Self::T5 => "t5",
             Self::Bert => "bert",
             Self::Clip => "clip",
             Self::Siglip => "siglip",

@@ -1,6 +1,6 @@
 //! A published model that answers: open a folder, ask, get words, hidden states and logits.
 
-use super::blip2::{Blip2Eyes, opt_config};
+use super::blip2::{Blip2Eyes, opt_config, t5_config};
 use super::chat::{ChatTemplate, Message};
 use super::decoder::{Language, Part, Woven, llama_config, speak};
 use super::folder::{Family, Fields, ModelFolder};
@@ -13,6 +13,7 @@ use crate::TeacherError;
 use apprentice_core::Image;
 use apprentice_nn::llama::Llama;
 use apprentice_nn::opt::Opt;
+use apprentice_nn::t5::T5;
 use apprentice_nn::{Lora, Precision, VarStore};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -71,7 +72,7 @@ pub struct Answer {
     pub ending: Ending,
 }
 
-/// A sequence with what the model makes of every place.
+/// A sequence with what the model makes of every place. Where an encoder reads and a decoder speaks, it is the decoder's.
 #[derive(Debug)]
 pub struct Study {
     /// `[L]`.
@@ -80,16 +81,34 @@ pub struct Study {
     pub logits: Tensor,
     /// Embeddings, then each block's, the last after the final norm; `[L, D]` each.
     pub hidden: Vec<Tensor>,
+    /// What an encoder apart read `[S]`, and its hidden states in the same order, `[S, D]` each.
+    pub encoder: Option<(Tensor, Vec<Tensor>)>,
 }
 
 impl Study {
-    /// Under the names of a dump: `tokens`, `logits`, `hidden.0`, ….
+    /// Under the names of a dump: `tokens`, `logits`, `hidden.0`, …; `encoder.tokens`, `encoder.hidden.0`, … where there is one.
     pub fn named(&self) -> Vec<(String, Tensor)> {
-        let layers = self.hidden.iter().enumerate().map(|(i, h)| (format!("hidden.{i}"), h.to_kind(Kind::Float)));
-        let head = [("tokens", self.tokens.shallow_clone()), ("logits", self.logits.to_kind(Kind::Float))];
-        head.into_iter().map(|(name, t)| (name.to_string(), t)).chain(layers).collect()
+        let mut all = vec![
+            ("tokens".to_string(), self.tokens.shallow_clone()),
+            ("logits".to_string(), self.logits.to_kind(Kind::Float)),
+        ];
+        let mut layers = |prefix: &str, hidden: &[Tensor]| {
+            let named = hidden.iter().enumerate().map(|(i, h)| (format!("{prefix}hidden.{i}"), h.to_kind(Kind::Float)));
+            all.extend(named);
+        };
+        layers("", &self.hidden);
+        if let Some((tokens, hidden)) = &self.encoder {
+            layers("encoder.", hidden);
+            all.push(("encoder.tokens".into(), tokens.shallow_clone()));
+        }
+        all
     }
 }
+
+/// The field that says how many places a model was trained to read, and its value where it is absent.
+const CONTEXT: (&str, i64) = ("max_position_embeddings", 2048);
+/// T5's positions are relative, so this is only what it was trained on.
+const T5_CONTEXT: (&str, i64) = ("n_positions", 512);
 
 /// How a model looks at pictures.
 #[derive(Debug)]
@@ -116,6 +135,7 @@ pub struct LanguageModel {
     image_token: Option<i64>,
     family: Family,
     context: i64,
+    context_field: &'static str,
     ends: Vec<i64>,
     config: Fields,
 }
@@ -131,7 +151,7 @@ impl LanguageModel {
         let nested =
             |absent: &Fields| if config.has("text_config") { config.part("text_config") } else { absent.clone() };
         let text = match family {
-            Family::Llama | Family::Qwen2 | Family::Qwen3 => config.clone(),
+            Family::Llama | Family::Qwen2 | Family::Qwen3 | Family::T5 => config.clone(),
             Family::Llava | Family::QwenVl | Family::Blip2 => nested(&config),
             _ => return Err(config.wrong("architectures", "a model that answers (this one embeds: `teacher embed`)")),
         };
@@ -152,9 +172,15 @@ impl LanguageModel {
         let vs = VarStore::over(weights, options.precision, options.device);
         let root = vs.root();
         let model = &root / "model";
-        let language = if family == Family::Blip2 {
-            if text.text("model_type", Some("opt"))? != "opt" {
-                return Err(text.wrong("model_type", "opt"));
+        let inner_type = text.text("model_type", Some("opt"))?;
+        let language = if family == Family::T5 || (family == Family::Blip2 && inner_type == "t5") {
+            let (shape, start) = t5_config(&text)?;
+            tokenizer.fits(shape.vocab_size)?;
+            let place = if family == Family::T5 { root.clone() } else { &root / "language_model" };
+            Language::T5 { network: Box::new(T5::new(&place, &shape)), start }
+        } else if family == Family::Blip2 {
+            if inner_type != "opt" {
+                return Err(text.wrong("model_type", "opt or t5"));
             }
             let mut shape = opt_config(&text)?;
             shape.tie_word_embeddings = text.flag("tie_word_embeddings", true)?;
@@ -184,9 +210,8 @@ impl LanguageModel {
         } else {
             None
         };
-        // Where output and embedding are one matrix, some files hold it twice.
-        let tied = language.tied();
-        vs.finish(|name| is_index(name) || (tied && name.ends_with("lm_head.weight")))?;
+        vs.finish(|name| is_index(name) || language.repeats(name))?;
+        let context = if matches!(language, Language::T5 { .. }) { T5_CONTEXT } else { CONTEXT };
         Ok(Self {
             vs,
             language,
@@ -195,7 +220,8 @@ impl LanguageModel {
             eyes,
             image_token,
             family,
-            context: text.int("max_position_embeddings", 2048)?,
+            context: text.int(context.0, context.1)?,
+            context_field: context.0,
             ends: ends(&folder, &text)?,
             config,
         })
@@ -289,7 +315,7 @@ impl LanguageModel {
         let long = |found: String| TeacherError::Model {
             path: self.config.file().into(),
             what: "prompt".into(),
-            expected: format!("1 to {} tokens (max_position_embeddings)", self.context),
+            expected: format!("1 to {} tokens ({})", self.context, self.context_field),
             found,
         };
         if parts.iter().all(|part| matches!(part, Part::Tokens(ids) if ids.is_empty())) {
@@ -314,7 +340,8 @@ impl LanguageModel {
     ) -> Result<Answer, TeacherError> {
         let mut stream = TextStream::default();
         let mut ending = Ending::Length;
-        let room = (self.context - prompt.next).max(0) as usize;
+        let read = if matches!(self.language, Language::T5 { .. }) { 1 } else { prompt.next };
+        let room = (self.context - read).max(0) as usize;
         let mut said = vec![];
         // The last token needs no further step of the network, so it is decided before one is taken.
         speak(&self.language, &prompt, |logits, count| -> Result<Option<i64>, TeacherError> {
@@ -344,7 +371,9 @@ impl LanguageModel {
     pub fn study(&self, woven: &Woven) -> Study {
         let _guard = tch::no_grad_guard();
         let (logits, hidden) = woven.study(&self.language);
-        Study { tokens: Tensor::from_slice(&woven.ids), logits, hidden }
+        let apart = matches!(self.language, Language::T5 { .. });
+        let encoder = apart.then(|| (Tensor::from_slice(&woven.ids), woven.layers(&self.language)));
+        Study { tokens: Tensor::from_slice(&woven.spoken(&self.language)), logits, hidden, encoder }
     }
 }
 

@@ -170,7 +170,7 @@ impl Patches {
             return Err(fields.wrong("patch_size", format!("1 to image_size {image}")));
         }
         let inputs = fields.int("num_channels", 3)?;
-        let config = ConvConfig { inputs, outputs: width, kernel: patch, stride: patch, padding: 0, bias };
+        let config = ConvConfig { inputs, outputs: width, kernel: patch, stride: patch, padding: 0, bias, groups: 1 };
         Ok(Self { convolution: Conv2d::new(path, config), side: image / patch })
     }
 
