@@ -4,7 +4,7 @@ use crate::DistillError;
 use apprentice_nn::AdamWConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// What every training run has.
@@ -34,6 +34,9 @@ pub struct TrainConfig {
     pub augment: bool,
     /// Plain pictures that are remembered, mebibytes.
     pub remember_mib: usize,
+    /// A file of weights (torchvision's, timm's, a published planner's) that a backbone with `resnet` set starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<PathBuf>,
 }
 
 impl Default for TrainConfig {
@@ -50,6 +53,7 @@ impl Default for TrainConfig {
             log_every: 10,
             augment: false,
             remember_mib: 600,
+            backbone: None,
         }
     }
 }

@@ -223,6 +223,11 @@ impl<'a> SharedTask<'a> {
         vision_tokens: Box<dyn GuidanceSource + 'a>,
     ) -> Result<Self, DistillError> {
         run.train.check()?;
+        if run.train.backbone.is_some() {
+            return Err(DistillError::config(
+                "train.backbone is for an encoder that is trained; this recipe keeps the teacher's",
+            ));
+        }
         let teacher = guides.teacher.ok_or_else(|| DistillError::config("this recipe needs a teacher"))?;
         if run.cell.mimics() && guides.tokens.is_none() {
             return Err(DistillError::config("this recipe needs the teacher's planning tokens"));

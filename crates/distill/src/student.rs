@@ -9,6 +9,7 @@ use apprentice_core::sample::SampleId;
 use apprentice_core::{GuidanceSource, HORIZON_STEPS, Sample, Trajectory};
 use apprentice_data::{Part, WorldSet};
 use apprentice_nn::{AdamW, Schedule, StepReport, TensorFile, noise};
+use apprentice_planner::backbone::load_published;
 use apprentice_planner::loss::{self, PerceptionWeights, PlanWeights};
 use apprentice_planner::{Draw, InputMode, Item, Student, StudentConfig, collate};
 use apprentice_teacher::Teacher;
@@ -138,6 +139,9 @@ impl<'a> StudentTask<'a> {
             }
         };
         let student = Student::new(&run.model, run.train.seed, device)?;
+        if let Some(file) = &run.train.backbone {
+            load_published(&student.vs, file)?;
+        }
         if let Some((start, _)) = &guides.start {
             if start.config != run.model {
                 return Err(DistillError::config(

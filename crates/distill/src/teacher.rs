@@ -7,6 +7,7 @@ use crate::{DistillError, TrainConfig};
 use apprentice_core::sample::SampleId;
 use apprentice_data::{Loader, LoaderConfig, Part, WorldSet};
 use apprentice_nn::{AdamW, Schedule, StepReport, TensorFile, noise};
+use apprentice_planner::backbone::load_published;
 use apprentice_planner::batch::observe;
 use apprentice_planner::{Item, collate};
 use apprentice_store::write_json;
@@ -90,6 +91,9 @@ impl TeacherTask {
         }
         let tokenizer = TextTokenizer::train(words.iter().map(String::as_str), run.model.vocabulary)?;
         let teacher = Teacher::new(&run.model, tokenizer, run.train.seed, device)?;
+        if let Some(file) = &run.train.backbone {
+            load_published(&teacher.vs, file)?;
+        }
         let optimiser = AdamW::new(&teacher.vs, run.train.optimiser, |key| Some(run.train.rate(key)));
         let source = Source::new(set, Part::Corpus, run.model.vision.preprocessing().rig, &run.train)?;
         let schedule = Schedule::cosine(run.train.warmup_steps, run.train.steps);

@@ -1,12 +1,15 @@
-//! Image backbone: a narrow residual network (He et al. 2016) whose deep stages are added back to stride 8
-//! (Lin et al. 2017).
+//! Image backbone: a narrow residual network (He et al. 2016) of our own, or a published one, whose deep stages are added back to
+//! stride 8 (Lin et al. 2017).
 //!
 //! B batch, N cameras, C channels.
 
 use crate::config::BackboneConfig;
+use crate::error::PlannerError;
 use apprentice_nn::onnx::{Graph, Value};
-use apprentice_nn::{BatchNorm2d, Conv2d, ConvConfig, Path};
-use tch::Tensor;
+use apprentice_nn::vision::{ResNet, ResNetConfig, VisionBackbone};
+use apprentice_nn::{BatchNorm2d, Conv2d, ConvConfig, Path, Precision, TensorFile, VarStore, Weights};
+use std::path::Path as FilePath;
+use tch::{Kind, Tensor};
 
 /// Convolution, batch normalisation and, usually, a rectifier.
 #[derive(Debug)]
@@ -103,17 +106,21 @@ impl ResidualBlock {
     }
 }
 
+/// What makes the levels.
+#[derive(Debug)]
+enum Trunk {
+    /// Keys `stem`, `stages.I.J`.
+    Own { stem: ConvNorm, stages: Vec<Vec<ResidualBlock>> },
+    /// A published network; key `resnet`, below it torchvision's.
+    Published(ResNet),
+}
+
 /// The backbone.
 #[derive(Debug)]
 pub struct Backbone {
-    /// Key `stem`.
-    pub stem: ConvNorm,
-    /// Keys `stages.I.J`.
-    pub stages: Vec<Vec<ResidualBlock>>,
-    /// From each stage deeper than stride 8 to the channels of the one above it; keys `lateral.I`.
-    pub laterals: Vec<ConvNorm>,
-    /// Settings.
-    pub config: BackboneConfig,
+    trunk: Trunk,
+    /// From each level deeper than stride 8 to the channels of the one above it; keys `lateral.I`.
+    laterals: Vec<ConvNorm>,
 }
 
 /// What the backbone sees.
@@ -127,47 +134,56 @@ pub struct ImageFeatures {
 
 impl Backbone {
     /// Build under `path`.
+    ///
+    /// # Panics
+    /// For a configuration that [`crate::StudentConfig::check`] refuses.
     pub fn new(path: &Path, config: &BackboneConfig) -> Self {
-        let mut inputs = config.stem;
-        let mut stages = vec![];
-        let mut laterals = vec![];
-        for (i, stage) in config.stages.iter().enumerate() {
-            let block = |j: usize| {
-                let path = path / "stages" / i / j;
-                let inputs = if j == 0 { inputs } else { stage.channels };
-                let kept = j > 0 || (i == 0 && config.stem_stride == 4);
-                ResidualBlock::new(&path, inputs, stage.channels, if kept { 1 } else { 2 })
-            };
-            stages.push((0..stage.blocks).map(block).collect());
-            if i >= 2 {
-                let conv = ConvConfig::new(stage.channels, inputs, 1, 1);
-                laterals.push(ConvNorm::new(&(path / "lateral" / i), conv, 1.0));
+        let trunk = match config.resnet.and_then(ResNetConfig::of_depth) {
+            Some(published) => Trunk::Published(ResNet::new(&(path / "resnet"), &published)),
+            None => {
+                let mut inputs = config.stem;
+                let mut stages = vec![];
+                for (i, stage) in config.stages.iter().enumerate() {
+                    let block = |j: usize| {
+                        let inputs = if j == 0 { inputs } else { stage.channels };
+                        let kept = j > 0 || (i == 0 && config.stem_stride == 4);
+                        let stride = if kept { 1 } else { 2 };
+                        ResidualBlock::new(&(path / "stages" / i / j), inputs, stage.channels, stride)
+                    };
+                    stages.push((0..stage.blocks).map(block).collect());
+                    inputs = stage.channels;
+                }
+                let kernel = if config.stem_stride == 4 { 7 } else { 3 };
+                let stem = ConvConfig::new(3, config.stem, kernel, config.stem_stride);
+                Trunk::Own { stem: ConvNorm::new(&(path / "stem"), stem, 1.0), stages }
             }
-            inputs = stage.channels;
-        }
-        let kernel = if config.stem_stride == 4 { 7 } else { 3 };
-        let stem = ConvConfig::new(3, config.stem, kernel, config.stem_stride);
-        let stem = ConvNorm::new(&(path / "stem"), stem, 1.0);
-        Self { stem, stages, laterals, config: config.clone() }
-    }
-
-    /// Channels at strides 4 and 8.
-    pub fn widths(&self) -> [i64; 2] {
-        [self.config.stages[0].channels, self.config.stages[1].channels]
+        };
+        let widths = config.widths();
+        let lateral = |i: usize| {
+            let conv = ConvConfig::new(widths[i], widths[i - 1], 1, 1);
+            ConvNorm::new(&(path / "lateral" / i), conv, 1.0)
+        };
+        Self { trunk, laterals: (2..widths.len()).map(lateral).collect() }
     }
 
     /// # Shapes
     /// Normalised images `[B·N, 3, H, W]`.
     pub fn forward(&self, images: &Tensor, train: bool) -> ImageFeatures {
-        let mut x = self.stem.forward(images, train);
-        let mut levels = vec![];
-        for stage in &self.stages {
-            for block in stage {
-                x = block.forward(&x, train);
+        let mut levels = match &self.trunk {
+            Trunk::Published(network) => network.forward(images, train),
+            Trunk::Own { stem, stages } => {
+                let mut x = stem.forward(images, train);
+                let mut levels = vec![];
+                for stage in stages {
+                    for block in stage {
+                        x = block.forward(&x, train);
+                    }
+                    levels.push(x.shallow_clone());
+                }
+                levels
             }
-            levels.push(x.shallow_clone());
-        }
-        let mut top = x;
+        };
+        let mut top = levels[levels.len() - 1].shallow_clone();
         for (level, lateral) in levels[1..levels.len() - 1].iter().zip(&self.laterals).rev() {
             let size = level.size();
             let up = lateral.linear(&top, train).upsample_nearest2d([size[2], size[3]], None, None);
@@ -178,15 +194,21 @@ impl Backbone {
 
     /// `forward` with running statistics, as a graph: features at strides 4 and 8.
     pub fn emit(&self, graph: &mut Graph, images: &Value) -> [Value; 2] {
-        let mut x = self.stem.emit(graph, images);
-        let mut levels = vec![];
-        for stage in &self.stages {
-            for block in stage {
-                x = block.emit(graph, &x);
+        let mut levels = match &self.trunk {
+            Trunk::Published(network) => network.emit(graph, images),
+            Trunk::Own { stem, stages } => {
+                let mut x = stem.emit(graph, images);
+                let mut levels = vec![];
+                for stage in stages {
+                    for block in stage {
+                        x = block.emit(graph, &x);
+                    }
+                    levels.push(x.clone());
+                }
+                levels
             }
-            levels.push(x.clone());
-        }
-        let mut top = x;
+        };
+        let mut top = levels[levels.len() - 1].clone();
         for (level, lateral) in levels[1..levels.len() - 1].iter().zip(&self.laterals).rev() {
             let up = lateral.emit_linear(graph, &top);
             let up = graph.upsample_nearest(&up, [level.shape()[2], level.shape()[3]]);
@@ -195,4 +217,26 @@ impl Backbone {
         }
         [levels.swap_remove(0), top]
     }
+}
+
+/// Put the weights of a published residual network (torchvision's, timm's, or one inside a larger checkpoint) into the backbone
+/// of an encoder whose keys begin with `encoder.`.
+///
+/// # Errors
+/// When the encoder has no such backbone, or the file's is another.
+pub fn load_published(vs: &VarStore, file: &FilePath) -> Result<(), PlannerError> {
+    const KEY: &str = "encoder.backbone.resnet.";
+    if !vs.variables().iter().any(|v| v.name.starts_with(KEY)) {
+        let reason =
+            "weights of a published network need `model.backbone.resnet` (a teacher's: `model.vision.backbone.resnet`)";
+        return Err(PlannerError::Config { field: "train.backbone".into(), reason: reason.into() });
+    }
+    let found = VisionBackbone::over(Weights::open(file)?, Precision::Cast(Kind::Float), vs.device())?;
+    let tensors = found
+        .vs
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| (format!("{KEY}{}", name.strip_prefix(&found.prefix).unwrap_or(&name)), tensor));
+    let file = TensorFile { path: file.into(), metadata: Default::default(), tensors: tensors.collect() };
+    Ok(vs.load_where(&file, |name| name.starts_with(KEY))?)
 }

@@ -3,6 +3,7 @@
 use crate::error::PlannerError;
 use apprentice_core::Rig;
 use apprentice_core::contract::{ChannelOrder, Preprocessing};
+use apprentice_nn::vision::ResNetConfig;
 use serde::{Deserialize, Serialize};
 
 /// What the network looks at. The arms of the proving ground differ in this alone.
@@ -42,6 +43,26 @@ pub struct BackboneConfig {
     /// Strides 4, 8, 16, …; at least two. Deeper ones are added back to stride 8 from above. The first may have no block where
     /// the stem has done its stride.
     pub stages: Vec<StageConfig>,
+    /// A published residual network of so many layers (18, 34 or 50) in the place of `stem` and `stages`, whose weights can be
+    /// had (`train.backbone`). Pictures are then normalised as it expects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resnet: Option<i64>,
+}
+
+impl BackboneConfig {
+    /// Channels of each level, from stride 4 on.
+    ///
+    /// # Panics
+    /// For a `resnet` that is none ([`StudentConfig::check`] refuses it).
+    pub fn widths(&self) -> Vec<i64> {
+        match self.resnet {
+            Some(depth) => {
+                let published = ResNetConfig::of_depth(depth).expect("the depth was checked");
+                published.stages.iter().map(|(channels, _)| *channels).collect()
+            }
+            None => self.stages.iter().map(|stage| stage.channels).collect(),
+        }
+    }
 }
 
 /// Bird's-eye-view grid and its network.
@@ -137,6 +158,7 @@ impl StudentConfig {
                 stem: 32,
                 stem_stride: 4,
                 stages: vec![stage(32, 1), stage(64, 1), stage(96, 1)],
+                resnet: None,
             },
             bev: BevConfig {
                 x_range_m: [-16.0, 48.0],
@@ -179,6 +201,7 @@ impl StudentConfig {
                 stem: 32,
                 stem_stride: 2,
                 stages: vec![stage(64, 2), stage(128, 2), stage(192, 2), stage(256, 2)],
+                resnet: None,
             },
             bev: BevConfig { cell_m: 1.0, width: 96, blocks: 2, coarse_blocks: 3, ..nano.bev.clone() },
             width: 128,
@@ -213,6 +236,7 @@ impl StudentConfig {
                 stem: 64,
                 stem_stride: 2,
                 stages: vec![stage(64, 3), stage(128, 4), stage(256, 6), stage(512, 3)],
+                resnet: None,
             },
             bev: BevConfig { cell_m: 0.5, width: 128, blocks: 3, coarse_blocks: 4, ..tiny.bev.clone() },
             width: 256,
@@ -266,6 +290,9 @@ impl StudentConfig {
         if self.bev.heights_m.is_empty() {
             return fail("bev.heights_m", "needs at least one height".into());
         }
+        if let Some(depth) = self.backbone.resnet.filter(|&depth| ResNetConfig::of_depth(depth).is_none()) {
+            return fail("backbone.resnet", format!("{depth} is none of 18, 34, 50"));
+        }
         if ![2, 4].contains(&self.backbone.stem_stride) {
             return fail("backbone.stem_stride", format!("{} is neither 2 nor 4", self.backbone.stem_stride));
         }
@@ -277,7 +304,7 @@ impl StudentConfig {
         if stages.len() < 2 || stages.iter().skip(bare.into()).any(|s| s.blocks == 0 || s.channels < 1) {
             return fail("backbone.stages", "needs at least two stages of at least one block".into());
         }
-        let stride = 2usize << self.backbone.stages.len();
+        let stride = 2usize << self.backbone.widths().len();
         if !self.backbone.image_width.is_multiple_of(stride) || !self.backbone.image_height.is_multiple_of(stride) {
             return fail("backbone.image_width", format!("image sides must be multiples of {stride}"));
         }
@@ -307,11 +334,16 @@ impl StudentConfig {
 
     /// How pixels enter this network: the Bench2Drive rig at its image size, RGB.
     pub fn preprocessing(&self) -> Preprocessing {
+        // A published network expects ImageNet's.
+        let (mean, std) = match self.backbone.resnet {
+            Some(_) => ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
+            None => ([115.0; 3], [60.0; 3]),
+        };
         Preprocessing {
             rig: Rig::bench2drive(self.backbone.image_width, self.backbone.image_height),
             channel_order: ChannelOrder::Rgb,
-            mean: [115.0; 3],
-            std: [60.0; 3],
+            mean,
+            std,
             jpeg_quality: None,
         }
     }

@@ -101,7 +101,8 @@ impl Encoder {
         config.check()?;
         let rig = config.preprocessing().rig;
         let c = config.width;
-        let [w4, w8] = [config.backbone.stages[0].channels, config.backbone.stages[1].channels];
+        let widths = config.backbone.widths();
+        let [w4, w8] = [widths[0], widths[1]];
         let cameras = config.inputs == InputMode::Cameras;
         let cells = (config.backbone.image_width / 8 * (config.backbone.image_height / 8)) as i64;
         let head = |name: &str, inputs: i64, outputs: i64, bias: f64| {

@@ -49,6 +49,13 @@ fn both_engines_agree_with_the_student() {
 }
 
 #[test]
+fn a_published_backbone_exports_too() {
+    let mut config = StudentConfig::nano();
+    config.backbone.resnet = Some(18);
+    agrees(&config);
+}
+
+#[test]
 fn a_student_without_cameras_exports_too() {
     agrees(&StudentConfig { inputs: InputMode::EgoOnly, ..StudentConfig::nano() });
 }

@@ -8,16 +8,17 @@ mod common;
 mod formula;
 #[path = "../../eval/tests/schema/mod.rs"]
 mod schema;
+mod small;
 
 use apprentice_nn::{TensorFile, read_tensors, write_tensors};
 use common::{refused, succeed};
 use formula::{Layout, fixture};
 use serde_json::Value;
+use small::{PROGRAM, STUDENT, Stage, short};
 use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_apprentice-torch");
 const PROMPT: &str = "The light ahead is red. What must the car do?";
 
 /// Run with `--json`, and hold what is printed against its schema.
@@ -306,6 +307,32 @@ fn a_published_planner_is_taken_over() {
     let own = read_tensors(&folder.join("own.safetensors")).unwrap();
     assert_eq!(own.tensors["head.bias"].double_value(&[1]), 2.0);
     assert_eq!(own.metadata["apprentice.name-map"], "own.toml");
+}
+
+#[test]
+fn a_student_starts_from_a_published_backbone() {
+    let stage = Stage::worlds();
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    let weights = formula::weights(&formula::layouts()["torchvision.resnet18"]);
+    write_tensors(&folder.join("resnet18.safetensors"), &weights, &BTreeMap::new()).unwrap();
+    let train = short(&["train", "planner", "--data", &stage.data, "--out", "run"], STUDENT);
+    let with = |settings: &[&'static str]| {
+        [&train[..], &settings.iter().flat_map(|s| ["--set", s]).collect::<Vec<_>>()].concat()
+    };
+    let published =
+        ["model.backbone.resnet=18", "train.backbone=resnet18.safetensors", "train.optimiser.learning_rate=1e-9"];
+    succeed(PROGRAM, &with(&published), folder);
+    let student = read_tensors(&folder.join("run/student.safetensors")).unwrap();
+    for (name, tensor) in weights.iter().filter(|(name, _)| name.contains("conv")) {
+        close(name, &student.tensors[&format!("encoder.backbone.resnet.{name}")], tensor, 1e-5);
+    }
+    std::fs::remove_dir_all(folder.join("run")).unwrap();
+    refused(PROGRAM, &with(&published[1..]), folder, &["train.backbone", "model.backbone.resnet"]);
+    refused(PROGRAM, &with(&["model.backbone.resnet=19"]), folder, &["backbone.resnet", "19"]);
+    let other = ["model.backbone.resnet=34", "train.backbone=resnet18.safetensors"];
+    refused(PROGRAM, &with(&other), folder, &["resnet18.safetensors", "missing", "resnet.layer1.2.conv1.weight"]);
+    refused(PROGRAM, &with(&["model.backbone.resnet=18", "train.backbone=gone.pth"]), folder, &["gone.pth"]);
 }
 
 /// A copy of a fixture that can be broken.
