@@ -24,14 +24,16 @@ pub mod image;
 pub mod language;
 pub mod llava;
 pub mod qwen_vl;
+pub mod scene;
 pub mod siglip;
 pub mod tokens;
 pub mod tower;
 
 pub use chat::{ChatTemplate, Message};
-pub use decoder::{Language, Part, Woven};
+pub use decoder::{Abreast, Language, Part, Woven};
 pub use embed::Encoder;
 pub use folder::{Family, Fields, ModelFolder};
 pub use generate::Choice;
-pub use language::{Answer, Ask, Ending, LanguageModel, LoadOptions, Study};
+pub use language::{Answer, Ask, Ending, LanguageModel, LoadOptions, Seen, Study};
+pub use scene::{GroupConfig, GroupKind, SceneAdapters};
 pub use tokens::{ModelTokenizer, TextStream};
