@@ -192,7 +192,7 @@ mod tests {
                 assert!(far(a, b) < 1e-6);
             }
         }
-        let judged = cross_entropy(&hidden.detach(), &weight, &targets);
+        let judged = cross_entropy(&hidden.detach(), &weight.detach(), &targets);
         assert!(!judged.requires_grad());
     }
 }
