@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A published decoder in `transformers` on PyTorch eager, with the same folder: both sides are timed in turns.
 
-    cargo build --release -p apprentice-teacher --example peer
+    cargo build --release --workspace --example peer
     python3 bench/peer_decoder.py [--size 100M|1GB] [--threads 2] [--pairs 10]      (with transformers, peft and torch 2.11)
+    python3 bench/peer_decoder.py --size 1GB --dtype bfloat16 --only first          (time to first token alone, as stored)
 
-Prompt processing, cached greedy generation, a training step of a LoRA adapter (rank 8 on queries and values, AdamW), the time from
-the program's start to the logits after a short prompt, and the most memory held. Prints one JSON document: milliseconds of either
-side, and the median of Rust / PyTorch over pairs of turns.
+Prompt processing, cached greedy generation, a training step of a LoRA adapter (rank 8 on queries and values, AdamW), the same step
+with gradient checkpointing, the time from the program's start to the logits after a short prompt, and the most memory held. Prints
+one JSON document: milliseconds of either side, and the median of Rust / PyTorch over pairs of turns.
 """
 
 import argparse, json, os, pathlib, random, resource, statistics, subprocess, sys, tempfile, time
@@ -19,28 +20,30 @@ SIZES = {
 }
 
 
-def make(folder, size):
-    """A random model with a tokenizer that knows only bytes."""
+def make(folder, size, dtype):
+    """A random model with a tokenizer that knows only bytes; of half the width of number, twice as deep, so that it is as large."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
-    config = LlamaConfig(**SIZES[size], vocab_size=16000, max_position_embeddings=2048, bos_token_id=None, eos_token_id=None)
-    LlamaForCausalLM(config).save_pretrained(folder, max_shard_size="300MB")
+    shape = dict(SIZES[size])
+    shape["num_hidden_layers"] *= 1 if dtype == "float32" else 2
+    config = LlamaConfig(**shape, vocab_size=16000, max_position_embeddings=2048, bos_token_id=None, eos_token_id=None)
+    LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size="300MB")
     tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
 
 
-def serve(folder, threads):
+def serve(folder, threads, dtype):
     """The PyTorch side, obeying the same commands as the Rust side."""
     begun = time.perf_counter()
     import torch
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(threads)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     ids = lambda n: torch.tensor([[i * 37 % 400 for i in range(n)]])
     answer = lambda: print((time.perf_counter() - begun) * 1e3, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
     with torch.no_grad():
@@ -62,6 +65,9 @@ def serve(folder, threads):
                 from peft import LoraConfig, get_peft_model
 
                 adapted = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"])).train()
+                if line.strip() == "recompute":
+                    adapted.enable_input_require_grads()
+                    adapted.gradient_checkpointing_enable({"use_reentrant": False})
                 chosen = [p for p in adapted.parameters() if p.requires_grad]
                 optimiser = torch.optim.AdamW(chosen, lr=1e-3)
             loss = adapted(ids(TRAIN), labels=ids(TRAIN)).loss
@@ -96,21 +102,24 @@ def main():
     parser.add_argument("--size", default="100M", choices=SIZES)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--only", nargs="*", choices=["prompt", "generate", "train", "recompute", "first"])
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        return serve(options.serve, options.threads)
+        return serve(options.serve, options.threads, options.dtype)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'bench')!r}); import peer_decoder; "
-                        f"peer_decoder.make({folder!r}, {options.size!r})"], check=True)
+                        f"peer_decoder.make({folder!r}, {options.size!r}, {options.dtype!r})"], check=True)
         numbers = [str(n) for n in (PROMPT, NEW, TRAIN, options.threads)]
         commands = {
             "rust": [str(ROOT / "target/release/examples/peer"), folder, *numbers],
-            "torch": [sys.executable, __file__, "--serve", folder, "--threads", str(options.threads)],
+            "torch": [sys.executable, __file__, "--serve", folder, "--threads", str(options.threads), "--dtype", options.dtype],
         }
         bytes_ = sum(f.stat().st_size for f in pathlib.Path(folder).glob("*.safetensors"))
-        result = {"size": options.size, "checkpoint_bytes": bytes_, "threads": options.threads, "pairs": options.pairs}
-        for name in ["prompt", "generate", "train"]:
+        result = {"size": options.size, "checkpoint_bytes": bytes_, "dtype": options.dtype, "threads": options.threads, "pairs": options.pairs}
+        wanted = options.only or ["prompt", "generate", "train", "recompute", "first"]
+        for name in [name for name in wanted if name != "first"]:
             sides = {side: Side(command) for side, command in commands.items()}  # fresh, so that memory is that command's
             [sides[s].turn(name) for s in sides]
             times = {side: [] for side in sides}
@@ -121,6 +130,8 @@ def main():
             result[name]["ratio"] = round(statistics.median(r / t for r, t in zip(times["rust"], times["torch"])), 3)
             result[name]["peak_mib"] = {side: round(sides[side].peak[name]) for side in sides}
             [side.end() for side in sides.values()]
+        if "first" not in wanted:
+            return print(json.dumps(result, indent=2))
         first = {side: [] for side in commands}
         for _ in range(5):
             for side in random.sample(list(commands), 2):

@@ -323,18 +323,109 @@ pub enum DtypeName {
 /// `harvest`
 #[derive(Args, Debug)]
 pub struct Harvest {
-    /// The teacher's checkpoint
+    /// The teacher: a checkpoint of `train teacher`, or the folder of a published model
     #[arg(long)]
     pub teacher: PathBuf,
     /// Worlds
     #[arg(long)]
     pub data: Source,
-    /// Folder of the guidance cache
+    /// Folder of the guidance caches, one folder a tap
     #[arg(long)]
     pub out: PathBuf,
+    /// Parts of the worlds (comma separated)
+    #[arg(long, value_delimiter = ',', default_values = ["driving", "open-road"])]
+    pub part: Vec<String>,
+    /// At most this many samples, from the first on
+    #[arg(long)]
+    pub limit: Option<usize>,
+    /// What a published model is asked and what is kept of it
+    #[command(flatten)]
+    pub published: HarvestPublished,
     /// Which processor learns
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub device: DeviceName,
+}
+
+/// `harvest` of a published model
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Published models")]
+pub struct HarvestPublished {
+    /// Hidden layers: `all`, or numbers from 0 (embeddings); negative ones count from behind; `none` for answers alone
+    #[arg(long, value_delimiter = ',', default_value = "-2", allow_hyphen_values = true)]
+    pub layers: Vec<String>,
+    /// Places at which hidden states are taken
+    #[arg(long, value_enum, default_value_t = PlacesName::Last)]
+    pub places: PlacesName,
+    /// Keep the mean over the places alone
+    #[arg(long)]
+    pub pool: bool,
+    /// Stop after this many generated tokens
+    #[arg(long, default_value_t = 1)]
+    pub stop_after: usize,
+    /// Keep what the model says
+    #[arg(long)]
+    pub answers: bool,
+    /// Sets of questions (comma separated): perception, prediction, planning, behaviour, attention, all
+    #[arg(long, value_delimiter = ',', default_value = "planning", conflicts_with = "prompt")]
+    pub questions: Vec<String>,
+    /// Ask this in place of a set; {command} and {speed} are filled in
+    #[arg(long)]
+    pub prompt: Option<String>,
+    /// Ask each sample one question of the sets, drawn by --seed
+    #[arg(long, conflicts_with = "prompt")]
+    pub draw: bool,
+    /// How a question is put, with {images} and {question} (default: the model's chat template, or its family's way)
+    #[arg(long)]
+    pub frame: Option<String>,
+    /// Cameras that are shown (comma separated): front, front-left, …, all, none (default: front for a model with eyes)
+    #[arg(long, value_delimiter = ',')]
+    pub cameras: Vec<String>,
+    /// Their size in pixels
+    #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "448x252")]
+    pub size: String,
+    /// Texts that an encoder embeds: said:DIR, said+command:DIR, corrected:DIR (answers of an earlier harvest; corrected by
+    /// labels: for training alone), world:KIND (the world's own words: for training alone)
+    #[arg(long, value_delimiter = ',')]
+    pub texts: Vec<String>,
+    /// How values are stored
+    #[arg(long, value_enum, default_value_t = StoreName::F16)]
+    pub store: StoreName,
+    /// Look at every n-th sample of a world; those between have its guidance, with an age
+    #[arg(long, default_value_t = 1)]
+    pub every: u32,
+    /// Under the randomised appearance of this seed: guidance for an augmented view, kept apart from the plain one's
+    #[arg(long)]
+    pub appearance: Option<u64>,
+    /// Kind of numbers it computes in
+    #[arg(long, value_enum, default_value_t = DtypeName::F32)]
+    pub dtype: DtypeName,
+    /// LoRA adapter to merge (PEFT's folder)
+    #[arg(long)]
+    pub adapter: Option<PathBuf>,
+}
+
+/// Where hidden states are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlacesName {
+    /// The last of the prompt
+    Last,
+    /// All of the prompt
+    Prompt,
+    /// Those of the pictures
+    Pictures,
+    /// Those from which generated tokens were chosen
+    Said,
+}
+
+/// How guidance is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StoreName {
+    /// 32 bits
+    F32,
+    /// 16 bits
+    F16,
+    /// 8 bits with a scale a vector
+    Int8,
 }
 
 /// `distill`
@@ -734,8 +825,11 @@ pub struct Compare {
 /// `bench`
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// What to measure: world, render, student, onnx, planning, captions (default: world, render)
+    /// What to measure: world, render, student, onnx, planning, captions, guidance (default: world, render)
     pub what: Vec<String>,
+    /// A guidance cache to read, for `guidance` (default: one of half a gigabyte is made for the occasion)
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
     /// Folder with the CARLA towns, for the camera path through Town10HD
     #[arg(long)]
     pub maps: Option<PathBuf>,

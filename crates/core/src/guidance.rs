@@ -12,6 +12,8 @@ pub struct GuidanceKey {
     pub teacher: String,
     /// Where in the teacher it is taken, such as `planning-token` or `vision-tokens`.
     pub tap: String,
+    /// Hash of what the teacher was asked; empty where nothing is asked.
+    pub prompt: String,
     /// Hash of the preprocessing contract.
     pub preprocessing: String,
     /// Augmentation of the view; `none` for the plain one.
@@ -27,6 +29,8 @@ pub struct Guidance {
     pub values: Vec<f32>,
     /// Their shape.
     pub shape: Vec<usize>,
+    /// Which positions (the first axis; one for a single vector) hold something: an answer may be shorter than the longest.
+    pub mask: Vec<bool>,
     /// Whether the values mean anything.
     pub valid: bool,
     /// Seconds since the observation the guidance is about.

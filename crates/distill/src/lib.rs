@@ -28,4 +28,4 @@ pub use run::{Done, Pace, Task, train};
 pub use shared_vision::{SharedDriver, SharedRun, SharedTask, SharedVision};
 pub use student::{Guides, STUDENT_FILE, StudentRun, StudentTask};
 pub use table::{ProveReport, report};
-pub use teacher::{QUIZ_FILE, TEACHER_FILE, TeacherRun, TeacherTask, quiz};
+pub use teacher::{QUIZ_FILE, SCORES_FILE, TEACHER_FILE, TeacherRun, TeacherScores, TeacherTask, quiz, scores};

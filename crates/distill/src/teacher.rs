@@ -1,18 +1,23 @@
 //! Training a teacher on the general corpus, and asking it questions about scenes nobody trained on.
 
+use crate::evaluate::{Judging, open_loop};
 use crate::run::Task;
 use crate::source::{Source, ids_of};
 use crate::student::restore;
 use crate::{DistillError, TrainConfig};
+use apprentice_core::Silent;
 use apprentice_core::sample::SampleId;
 use apprentice_data::{Loader, LoaderConfig, Part, WorldSet};
+use apprentice_eval::PlanningResult;
+use apprentice_eval::language::captions::{self, Pair, Splitting};
 use apprentice_nn::{AdamW, Schedule, StepReport, TensorFile, noise};
 use apprentice_planner::backbone::load_published;
 use apprentice_planner::batch::observe;
 use apprentice_planner::{Item, collate};
 use apprentice_store::write_json;
 use apprentice_teacher::{
-    Quiz, QuizReport, Teacher, TeacherConfig, TeacherWeights, TextBatch, TextTokenizer, draw_lessons, teacher_loss,
+    Marked, Quiz, QuizReport, Teacher, TeacherConfig, TeacherWeights, TextBatch, TextTokenizer, draw_lessons,
+    teacher_loss,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -25,7 +30,27 @@ pub const TEACHER_FILE: &str = "teacher.safetensors";
 pub const QUIZ_FILE: &str = "quiz.json";
 /// Samples whose words the tokenizer learns from, at most.
 const TOKENIZER_SAMPLES: usize = 3000;
+/// Name of the file with all its scores: answers, captions, plans.
+pub const SCORES_FILE: &str = "scores.json";
+/// The type of question whose answers are captions.
+const CAPTION: &str = "describe";
 const QUIZ_BATCH: usize = 16;
+
+/// How good a teacher is on held-out samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherScores {
+    /// Which part of the worlds.
+    pub part: String,
+    /// Answers word for word, by type of question.
+    pub quiz: QuizReport,
+    /// Captions judged.
+    pub captions: usize,
+    /// Their figures, by name.
+    pub caption_scores: Vec<(String, f64)>,
+    /// Plans, under each of the house's protocols.
+    pub planning: Vec<PlanningResult>,
+}
 
 /// Settings of a teacher's training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,8 +179,9 @@ impl Task for TeacherTask {
         let training = serde_json::to_value(&self.run).map_err(|e| DistillError::config(e.to_string()))?;
         let contract = self.teacher.contract(&self.run.recipe, training, self.set.hash());
         if self.run.weights.answers > 0.0 && self.run.quiz_samples > 0 {
-            let report = quiz(&self.teacher, &self.set, Part::Design, self.run.quiz_samples)?;
-            write_json(&folder.join(QUIZ_FILE), &report)?;
+            let scores = scores(&self.teacher, &self.set, self.run.train.seed, self.run.quiz_samples)?;
+            write_json(&folder.join(QUIZ_FILE), &scores.quiz)?;
+            write_json(&folder.join(SCORES_FILE), &scores)?;
         }
         Ok(self.teacher.save(&folder.join(TEACHER_FILE), &contract)?)
     }
@@ -165,7 +191,7 @@ impl Task for TeacherTask {
 ///
 /// # Errors
 /// When the part is empty or cannot be read.
-pub fn quiz(teacher: &Teacher, set: &Arc<WorldSet>, part: Part, count: usize) -> Result<QuizReport, DistillError> {
+pub fn quiz(teacher: &Teacher, set: &Arc<WorldSet>, part: Part, count: usize) -> Result<Quiz, DistillError> {
     let vision = &teacher.config.vision;
     let preprocessing = vision.preprocessing();
     let ids = spread(ids_of(set, part)?, count);
@@ -181,5 +207,27 @@ pub fn quiz(teacher: &Teacher, set: &Arc<WorldSet>, part: Part, count: usize) ->
         let samples: Vec<_> = frames.iter().map(|f| f.sample.as_ref()).collect();
         quiz.ask(teacher, &tokens, &samples)?;
     }
-    Ok(quiz.report())
+    Ok(quiz)
+}
+
+/// Everything that says how good a teacher is, on about `count` samples of the design part.
+///
+/// # Errors
+/// When the part is empty or cannot be read.
+pub fn scores(teacher: &Teacher, set: &Arc<WorldSet>, seed: u64, count: usize) -> Result<TeacherScores, DistillError> {
+    let quiz = quiz(teacher, set, Part::Design, count)?;
+    let pair = |mark: &Marked| Pair { candidate: mark.said.clone(), references: vec![mark.truth.clone()] };
+    let pairs: Vec<Pair> = quiz.answers(CAPTION).iter().map(pair).collect();
+    let caption_scores = if pairs.is_empty() {
+        vec![]
+    } else {
+        // METEOR needs word lists that may not be at hand; a card must not depend on them.
+        let scores = captions::score(&pairs, Splitting::PennTreebank, None)?;
+        scores.metrics("").into_iter().filter_map(|m| Some((m.name, m.value?))).collect()
+    };
+    let on = Judging { set, part: Part::Design, samples: Some(count), protocols: &["valid-starts"] };
+    let mut planning = open_loop("teacher", teacher, Some(seed), &on, &Silent)?;
+    planning.iter_mut().for_each(|result| result.rows.clear());
+    let part = Part::Design.name().into();
+    Ok(TeacherScores { part, quiz: quiz.report(), captions: pairs.len(), caption_scores, planning })
 }

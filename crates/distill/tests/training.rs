@@ -79,7 +79,7 @@ fn bench() -> std::sync::MutexGuard<'static, Bench> {
         let mut ids = set.ids(Part::Driving);
         ids.extend(set.ids(Part::OpenRoad));
         let harvest = Harvest { guide: &teacher, teacher_hash: &hash, set: &set, ids: &ids, taps: &Tap::ALL };
-        assert_eq!(harvest.price().unwrap().samples, ids.len());
+        assert_eq!(harvest.price(None).unwrap().samples, ids.len());
         let caches = harvest.run(&folder.path().join("guidance"), &Silent).unwrap();
         Shared(std::sync::Mutex::new(Bench { _folder: folder, set, teacher, hash, caches }))
     };

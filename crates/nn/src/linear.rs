@@ -25,6 +25,15 @@ impl Update {
     }
 }
 
+/// A bias and a scale of an adapter: y ← scale · (y + bias).
+#[derive(Debug)]
+pub(crate) struct Tuned {
+    /// `[out]`.
+    pub bias: Tensor,
+    /// `[out]`.
+    pub scale: Tensor,
+}
+
 /// What an adapter sees of a linear layer: its weight, and the place of its update.
 #[derive(Debug)]
 pub(crate) struct Adaptable {
@@ -34,6 +43,8 @@ pub(crate) struct Adaptable {
     pub quantised: bool,
     /// The update, once there is one.
     pub update: Option<Update>,
+    /// Bias and scale, where there are some.
+    pub tuned: Option<Tuned>,
 }
 
 /// The handle of an [`Adaptable`]: the layer holds one, the store of variables another.
@@ -68,7 +79,8 @@ impl Linear {
             Some((weight, scale)) => (weight, Some(scale)),
             None => (path.param("weight", &shape, init), None),
         };
-        let adaptable = Adaptable { weight: weight.shallow_clone(), quantised: scale.is_some(), update: None };
+        let adaptable =
+            Adaptable { weight: weight.shallow_clone(), quantised: scale.is_some(), update: None, tuned: None };
         let slot = Arc::new(Mutex::new(adaptable));
         path.register(&slot);
         let bias = bias.map(|value| path.param("bias", &[outputs], Init::Constant(value)));
@@ -79,16 +91,30 @@ impl Linear {
     /// `[…, in]` → `[…, out]`.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let y = match &self.scale {
-            None => x.linear(&self.weight, self.bias.as_ref()),
+            None if self.weight.kind() == x.kind() => x.linear(&self.weight, self.bias.as_ref()),
+            // Mixed precision: the product in the input's kind, the weights as they are kept.
+            None => x.linear(&self.weight.to_kind(x.kind()), self.bias.as_ref().map(|b| b.to_kind(x.kind()))),
             Some(scale) => self.forward_int8(x, scale),
         };
-        match &self.slot.lock().expect("no thread panics while it holds an update").update {
+        let slot = self.slot.lock().expect("no thread panics while it holds an update");
+        let y = match &slot.update {
             Some(u) if !u.merged => {
-                y + (x.to_kind(u.a.kind()).linear::<&Tensor>(&u.a, None).linear::<&Tensor>(&u.b, None) * u.scale)
-                    .to_kind(x.kind())
+                let low = x.to_kind(u.a.kind()).linear::<&Tensor>(&u.a, None) * u.scale;
+                y + low.linear::<&Tensor>(&u.b, None).to_kind(x.kind())
             }
             _ => y,
+        };
+        match &slot.tuned {
+            Some(tuned) => ((y + &tuned.bias) * &tuned.scale).to_kind(x.kind()),
+            None => y,
         }
+    }
+
+    /// The weight itself, when the layer is nothing but a product with it in floating point.
+    pub(crate) fn plain_weight(&self) -> Option<&Tensor> {
+        let slot = self.slot.lock().expect("no thread panics while it holds an update");
+        let bare = slot.update.as_ref().is_none_or(|u| u.merged) && slot.tuned.is_none();
+        (bare && self.scale.is_none() && self.bias.is_none()).then_some(&self.weight)
     }
 
     fn forward_int8(&self, x: &Tensor, scale: &Tensor) -> Tensor {
@@ -104,12 +130,19 @@ impl Linear {
         y.reshape([&size[..size.len() - 1], &[y.size()[1]]].concat())
     }
 
-    /// `forward`, as a graph; an update is in the graph's weight.
+    /// `forward`, as a graph; an update, a bias and a scale of an adapter are in the graph's weight and bias.
     pub fn emit(&self, graph: &mut Graph, x: &Value) -> Value {
-        match &self.slot.lock().expect("no thread panics while it holds an update").update {
-            Some(u) if !u.merged => graph.linear(x, &(&self.weight + u.delta()), self.bias.as_ref()),
-            _ => graph.linear(x, &self.weight, self.bias.as_ref()),
+        let slot = self.slot.lock().expect("no thread panics while it holds an update");
+        let mut weight = match &slot.update {
+            Some(u) if !u.merged => &self.weight + u.delta(),
+            _ => self.weight.shallow_clone(),
+        };
+        let mut bias = self.bias.as_ref().map(Tensor::shallow_clone);
+        if let Some(Tuned { bias: more, scale }) = &slot.tuned {
+            weight = weight * scale.unsqueeze(1);
+            bias = Some(bias.map_or_else(|| more.shallow_clone(), |b| b + more) * scale);
         }
+        graph.linear(x, &weight, bias.as_ref())
     }
 }
 

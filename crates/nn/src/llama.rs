@@ -6,8 +6,9 @@
 //!
 //! What may not enter here: tokenizers, prompts, vision.
 
+use crate::recompute::{Segment, checkpointed, cross_entropy};
 use crate::rotary::{RopeScaling, Rotary, rotate};
-use crate::{Init, Linear, Path, RmsNorm};
+use crate::{BlockPrompt, Init, Linear, Path, RmsNorm};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -54,6 +55,39 @@ pub struct LlamaVariant {
     pub rope_scaling: Option<RopeScaling>,
     /// Frequencies that turn with time, height and width, in this order (Qwen2.5-VL's mRoPE).
     pub mrope_section: Option<[i64; 3]>,
+    /// In what blocks compute.
+    #[serde(skip_serializing_if = "Compute::is_stored")]
+    pub compute: Compute,
+    /// In training, blocks whose activations are held together: the others are computed again when their gradients are wanted
+    /// (0 holds everything). See [`Llama::learn`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub recompute_blocks: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// In what blocks compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compute {
+    /// In the kind the weights are kept in.
+    #[default]
+    Stored,
+    /// Mixed precision: products and attention in bfloat16, sums along the residual stream, norms and the weights themselves
+    /// as they are kept (f32 masters), as PyTorch's autocast does it.
+    Bf16,
+}
+
+impl Compute {
+    fn is_stored(&self) -> bool {
+        *self == Self::Stored
+    }
+
+    fn kind(self, stored: Kind) -> Kind {
+        if self == Self::Bf16 { Kind::BFloat16 } else { stored }
+    }
 }
 
 impl LlamaVariant {
@@ -224,12 +258,14 @@ pub struct Reading<'a> {
     pub layers: Option<&'a mut Vec<Tensor>>,
     /// Read through this many blocks alone, without the final norm.
     pub stop_after: Option<usize>,
+    /// Adapter prompts, block by block ([`crate::AdapterPrompts::read`]).
+    pub prompts: Option<&'a [Option<BlockPrompt>]>,
 }
 
 impl<'a> Reading<'a> {
     /// A causal reading at these positions.
     pub fn causal(positions: &'a Tensor) -> Self {
-        Self { positions, sight: Sight::Causal, cache: None, layers: None, stop_after: None }
+        Self { positions, sight: Sight::Causal, cache: None, layers: None, stop_after: None, prompts: None }
     }
 }
 
@@ -289,30 +325,68 @@ impl Block {
     fn forward(
         &self,
         x: &Tensor,
-        head: i64,
-        turn: &Rotary,
-        mask: Option<&Tensor>,
-        causal: bool,
+        way: &Way<'_>,
+        prompt: Option<&BlockPrompt>,
         cache: Option<(usize, &mut KvCache)>,
     ) -> Tensor {
         let (batch, length, _) = x.size3().expect("embeddings are [B, L, D]");
-        let split = |x: Tensor| x.view([batch, length, -1, head]);
-        let normed = self.input_layernorm.forward(x);
+        let split = |x: Tensor| x.view([batch, length, -1, way.head]);
+        let normed = self.input_layernorm.forward(x).to_kind(way.kind);
         let (mut query, mut key) = (split(self.q_proj.forward(&normed)), split(self.k_proj.forward(&normed)));
         if let Some([q_norm, k_norm]) = &self.qk_norm {
-            (query, key) = (q_norm.forward(&query), k_norm.forward(&key));
+            (query, key) = (q_norm.forward(&query).to_kind(way.kind), k_norm.forward(&key).to_kind(way.kind));
         }
-        let query = rotate(&query.transpose(1, 2), turn);
-        let mut key = rotate(&key.transpose(1, 2), turn);
+        let query = rotate(&query.transpose(1, 2), &way.turn);
+        let mut key = rotate(&key.transpose(1, 2), &way.turn);
         let mut value = split(self.v_proj.forward(&normed)).transpose(1, 2);
         if let Some((index, cache)) = cache {
             (key, value) = cache.extend(index, &key, &value);
         }
-        let attended = attend(&query, &key, &value, mask, causal);
+        let mut attended = attend(&query, &key, &value, way.mask.as_ref(), way.by_rule);
+        if let Some(prompt) = prompt {
+            attended = attended + self.prompted(&query, prompt);
+        }
         let x = x + self.o_proj.forward(&attended.transpose(1, 2).reshape([batch, length, -1]));
-        let normed = self.post_attention_layernorm.forward(&x);
+        let normed = self.post_attention_layernorm.forward(&x).to_kind(way.kind);
         let gated = self.gate_proj.forward(&normed).silu() * self.up_proj.forward(&normed);
         x + self.down_proj.forward(&gated)
+    }
+
+    /// What queries find in an adapter's prompt, through its gate.
+    ///
+    /// # Shapes
+    /// query `[B, H, L, head]` → the same.
+    fn prompted(&self, query: &Tensor, prompt: &BlockPrompt) -> Tensor {
+        let [batch, _, _, head] = query.size()[..] else { unreachable!("queries are [B, H, L, head]") };
+        let kind = query.kind();
+        let split = |x: Tensor| {
+            let [rows, count, _] = x.size()[..] else { unreachable!("prompts are [B, N, D]") };
+            x.view([rows, count, -1, head]).expand([batch, -1, -1, -1], false)
+        };
+        let words = prompt.prompt.to_kind(kind);
+        let mut key = split(self.k_proj.forward(&words));
+        if let Some([_, k_norm]) = &self.qk_norm {
+            key = k_norm.forward(&key).to_kind(kind);
+        }
+        let value = split(self.v_proj.forward(&words)).transpose(1, 2);
+        let read = attend(query, &key.transpose(1, 2), &value, None, false);
+        read * prompt.gate.tanh().view([1, -1, 1, 1]).to_kind(kind)
+    }
+}
+
+/// What is the same for every block of one reading.
+struct Way<'a> {
+    head: i64,
+    kind: Kind,
+    turn: Rotary,
+    mask: Option<Tensor>,
+    by_rule: bool,
+    prompts: Option<&'a [Option<BlockPrompt>]>,
+}
+
+impl Way<'_> {
+    fn prompt(&self, block: usize) -> Option<&BlockPrompt> {
+        self.prompts.and_then(|prompts| prompts.get(block)?.as_ref())
     }
 }
 
@@ -343,6 +417,16 @@ impl Llama {
         &self.config
     }
 
+    /// Hold the activations of this many blocks at a time in [`Llama::learn`] (0 holds all).
+    pub fn recompute(&mut self, blocks: usize) {
+        self.config.variant.recompute_blocks = blocks;
+    }
+
+    /// Compute in this precision from now on.
+    pub fn compute_in(&mut self, compute: Compute) {
+        self.config.variant.compute = compute;
+    }
+
     /// # Shapes
     /// ids `[B, L]` (int64) → `[B, L, D]`.
     pub fn embed(&self, ids: &Tensor) -> Tensor {
@@ -368,23 +452,8 @@ impl Llama {
     /// # Shapes
     /// embeddings `[B, L, D]` → `[B, L, D]`.
     pub fn read(&self, embeddings: &Tensor, mut reading: Reading<'_>) -> Tensor {
-        let length = embeddings.size3().expect("embeddings are [B, L, D]").1;
         let past = reading.cache.as_ref().map_or(0, |cache| cache.len());
-        let (variant, head) = (&self.config.variant, self.config.head_dim());
-        let turn = Rotary::new(
-            head,
-            self.config.rope_theta,
-            variant.rope_scaling.as_ref(),
-            variant.mrope_section,
-            reading.positions,
-            embeddings.kind(),
-        );
-        let mask = match reading.sight {
-            Sight::Allowed(allowed) => Some(allowed.unsqueeze(1)),
-            Sight::Causal if past > 0 && length > 1 => Some(causal(length, past, embeddings.device()).unsqueeze(1)),
-            Sight::Causal => None,
-        };
-        let by_rule = mask.is_none() && length > 1;
+        let way = self.way(embeddings, &reading, past);
         let mut x = embeddings.shallow_clone();
         let mut keep = |x: &Tensor| {
             if let Some(layers) = reading.layers.as_deref_mut() {
@@ -395,13 +464,81 @@ impl Llama {
         for (index, block) in self.blocks[..last].iter().enumerate() {
             keep(&x);
             let cache = reading.cache.as_deref_mut().map(|cache| (index, cache));
-            x = block.forward(&x, head, &turn, mask.as_ref(), by_rule, cache);
+            x = block.forward(&x, &way, way.prompt(index), cache);
         }
         if reading.stop_after.is_none() {
             x = self.norm.forward(&x);
         }
         keep(&x);
         x
+    }
+
+    fn way<'a>(&self, embeddings: &Tensor, reading: &Reading<'a>, past: i64) -> Way<'a> {
+        let length = embeddings.size3().expect("embeddings are [B, L, D]").1;
+        let (variant, head) = (&self.config.variant, self.config.head_dim());
+        let kind = variant.compute.kind(embeddings.kind());
+        let mask = match reading.sight {
+            Sight::Allowed(allowed) => Some(allowed.unsqueeze(1)),
+            Sight::Causal if past > 0 && length > 1 => Some(causal(length, past, embeddings.device()).unsqueeze(1)),
+            Sight::Causal => None,
+        };
+        let turn = Rotary::new(
+            head,
+            self.config.rope_theta,
+            variant.rope_scaling.as_ref(),
+            variant.mrope_section,
+            reading.positions,
+            kind,
+        );
+        let by_rule = mask.is_none() && length > 1;
+        Way { head, kind, turn, mask, by_rule, prompts: reading.prompts }
+    }
+
+    /// A loss of the hidden states after the final norm, to be differentiated: like `loss(&self.read(…))`, but with
+    /// `recompute_blocks` of the configuration the activations of that many blocks are held at a time and the rest is computed
+    /// again. Gradients reach the embeddings and `reached`, which must name everything that is trained in the blocks and read by
+    /// the loss. Cache, kept layers and early stop of the reading are not for training.
+    ///
+    /// # Shapes
+    /// embeddings `[B, L, D]`; the loss is given `[B, L, D]` → scalar.
+    pub fn learn(
+        &self,
+        embeddings: &Tensor,
+        reading: &Reading<'_>,
+        reached: &[Tensor],
+        loss: impl FnOnce(&Tensor) -> Tensor,
+    ) -> Tensor {
+        let way = &self.way(embeddings, reading, 0);
+        let run = |from: usize, blocks: &[Block], x: &Tensor| {
+            let mut x = x.shallow_clone();
+            for (index, block) in blocks.iter().enumerate() {
+                x = block.forward(&x, way, way.prompt(from + index), None);
+            }
+            x
+        };
+        let finish = |x: &Tensor| loss(&self.norm.forward(x));
+        let held = self.config.variant.recompute_blocks;
+        if held == 0 {
+            return finish(&run(0, &self.blocks, embeddings));
+        }
+        let segment = |(index, blocks)| -> Segment<'_> { Box::new(move |x: &Tensor| run(index * held, blocks, x)) };
+        let segments: Vec<_> = self.blocks.chunks(held).enumerate().map(segment).collect();
+        checkpointed(&segments, embeddings, reached, finish)
+    }
+
+    /// Mean cross-entropy of the tokens that follow `hidden`; all logits are never held at once where the output matrix is plain.
+    ///
+    /// # Shapes
+    /// hidden `[N, D]`, targets `[N]` (int64) → scalar.
+    pub fn entropy(&self, hidden: &Tensor, targets: &Tensor) -> Tensor {
+        let weight = match &self.lm_head {
+            Some(head) => head.plain_weight(),
+            None => Some(&self.embed_tokens),
+        };
+        match weight.filter(|weight| weight.kind() == hidden.kind()) {
+            Some(weight) => cross_entropy(hidden, weight, targets),
+            None => self.logits(hidden).to_kind(Kind::Float).cross_entropy_for_logits(targets),
+        }
     }
 
     /// # Shapes
@@ -487,6 +624,153 @@ mod tests {
         assert_eq!(shape("model.layers.0.mlp.down_proj.weight"), Some(vec![32, 48]));
         assert_eq!(shape("model.layers.0.post_attention_layernorm.weight"), Some(vec![32]));
         assert_eq!(keys.len(), 2 + 2 * 9);
+    }
+
+    /// Loss and gradients of a network's parameters and its embeddings on a fixed sequence.
+    fn gradients(store: &VarStore, llama: &Llama, prompts: Option<&[Option<BlockPrompt>]>) -> (f64, Vec<Tensor>) {
+        let ids = Tensor::from_slice(&[1i64, 5, 2, 5, 3, 5, 4, 9]).view([1, 8]);
+        let positions = Tensor::arange(7, (Kind::Int64, Device::Cpu)).unsqueeze(0);
+        let reached: Vec<Tensor> = store.variables().into_iter().map(|v| v.tensor).collect();
+        let reading = Reading { prompts, ..Reading::causal(&positions) };
+        let loss = llama.learn(&llama.embed(&ids.narrow(1, 0, 7)), &reading, &reached, |hidden| {
+            llama.entropy(&hidden.view([7, -1]), &ids.narrow(1, 1, 7).view([7]))
+        });
+        let found = Tensor::run_backward(&[&loss], &reached, false, false);
+        let whole = |(g, p): (Tensor, &Tensor)| if g.defined() { g } else { p.zeros_like() };
+        (loss.double_value(&[]), found.into_iter().zip(&reached).map(whole).collect())
+    }
+
+    #[test]
+    fn recomputed_gradients_are_the_plain_ones() {
+        let make = |blocks| {
+            let store = VarStore::new(Device::Cpu, 3);
+            let variant = LlamaVariant { recompute_blocks: blocks, ..LlamaVariant::default() };
+            let config = LlamaConfig { variant, num_hidden_layers: 5, num_key_value_heads: 2, ..LlamaConfig::nano(50) };
+            let llama = Llama::new(&store.root(), &config);
+            (store, llama)
+        };
+        let (store, llama) = make(0);
+        let (plain, theirs) = gradients(&store, &llama, None);
+        for blocks in [1, 2, 5] {
+            let (store, llama) = make(blocks);
+            let (loss, ours) = gradients(&store, &llama, None);
+            assert!((loss - plain).abs() < 1e-5, "{loss} {plain}");
+            for (a, b) in ours.iter().zip(&theirs) {
+                assert!(far(a, b) < 1e-5, "{}", far(a, b));
+            }
+        }
+    }
+
+    #[test]
+    fn mixed_precision_stays_near_and_keeps_its_masters() {
+        // Half-width products go through a library that would wait for threads that other tests keep busy.
+        crate::set_threads(1);
+        let variant = LlamaVariant { compute: Compute::Bf16, ..LlamaVariant::default() };
+        let make = |variant: LlamaVariant| {
+            let store = VarStore::new(Device::Cpu, 3);
+            let (hidden_size, intermediate_size) = (32, 48);
+            let small = LlamaConfig { hidden_size, intermediate_size, num_hidden_layers: 2, ..LlamaConfig::nano(50) };
+            let llama = Llama::new(&store.root(), &LlamaConfig { variant, ..small });
+            (store, llama)
+        };
+        let (store, llama) = make(LlamaVariant::default());
+        let (plain, theirs) = gradients(&store, &llama, None);
+        let (store, llama) = make(variant);
+        let (mixed, ours) = gradients(&store, &llama, None);
+        assert!((plain - mixed).abs() < 0.02 * plain && plain != mixed, "{plain} {mixed}");
+        for (a, b) in ours.iter().zip(&theirs) {
+            assert_eq!(a.kind(), Kind::Float);
+            assert!(((a - b).norm() / b.norm().clamp_min(1e-9)).double_value(&[]) < 0.05);
+        }
+        let mut optimiser =
+            AdamW::new(&store, AdamWConfig { learning_rate: 3e-3, ..AdamWConfig::default() }, |_| Some(1.0));
+        let ids = Tensor::from_slice(&[1i64, 5, 2, 5, 3, 5, 4, 9]).view([1, 8]);
+        let positions = Tensor::arange(7, (Kind::Int64, Device::Cpu)).unsqueeze(0);
+        let mut last = f64::INFINITY;
+        for _ in 0..30 {
+            let loss = llama.learn(&llama.embed(&ids.narrow(1, 0, 7)), &Reading::causal(&positions), &[], |hidden| {
+                llama.entropy(&hidden.view([7, -1]), &ids.narrow(1, 1, 7).view([7]))
+            });
+            last = optimiser.step(&loss, 1.0).loss;
+        }
+        assert!(last < 0.7 * mixed, "{last} {mixed}");
+        let text = serde_json::to_string(llama.config()).unwrap();
+        assert!(text.contains("\"compute\":\"bf16\""), "{text}");
+        assert_eq!(&serde_json::from_str::<LlamaConfig>(&text).unwrap(), llama.config());
+    }
+
+    #[test]
+    fn adapter_prompts_begin_closed_and_are_attention_of_their_own() {
+        use crate::{AdapterPrompts, PromptsConfig};
+        let (store, llama) = network(2);
+        let ids = Tensor::from_slice(&[4i64, 9, 1, 33]).view([1, 4]);
+        let positions = Tensor::arange(4, (Kind::Int64, Device::Cpu)).unsqueeze(0);
+        let read = |prompts: Option<&[Option<BlockPrompt>]>| {
+            llama.read(&llama.embed(&ids), Reading { prompts, ..Reading::causal(&positions) })
+        };
+        let plain = read(None);
+        let config = PromptsConfig { length: 3, blocks: 1, tuned: vec!["o_proj".into()] };
+        let adapter = AdapterPrompts::attach(&store, llama.config(), &config).unwrap();
+        assert_eq!(adapter.parameters().len(), 2 + 2 * 2);
+        assert!(far(&read(Some(&adapter.read(None))), &plain) < 1e-6);
+        let set = |name: &str, value: &Tensor| {
+            let (_, tensor) = adapter.parameters().iter().find(|(n, _)| n.ends_with(name)).unwrap();
+            tch::no_grad(|| tensor.shallow_clone().copy_(value));
+        };
+        set("gate", &Tensor::from_slice(&[0.3f32, -0.7, 1.1, 0.2]));
+        let open = read(Some(&adapter.read(None)));
+        assert!(far(&open, &plain) > 1e-3);
+        // By hand: the second block's attention with a softmax of its own over the prompt.
+        let block = &llama.blocks[1];
+        let mut layers = vec![];
+        let _ = llama.read(&llama.embed(&ids), Reading { layers: Some(&mut layers), ..Reading::causal(&positions) });
+        let way = llama.way(&layers[1], &Reading::causal(&positions), 0);
+        let normed = block.input_layernorm.forward(&layers[1]);
+        let query =
+            rotate(&block.q_proj.forward(&normed).view([4, 4, 8]).transpose(0, 1).unsqueeze(0), &way.turn).get(0);
+        let prompt = adapter.read(None).remove(1).unwrap();
+        let heads = |x: Tensor| x.view([3, 2, 8]).transpose(0, 1).repeat_interleave_self_int(2, 0, None);
+        let (key, value) = (heads(block.k_proj.forward(&prompt.prompt)), heads(block.v_proj.forward(&prompt.prompt)));
+        let weights = (query.matmul(&key.transpose(1, 2)) / 8f64.sqrt()).softmax(-1, Kind::Float);
+        let extra = weights.matmul(&value) * prompt.gate.tanh().view([4, 1, 1]);
+        let extra = block.o_proj.forward(&extra.transpose(0, 1).reshape([1, 4, 32]));
+        let attended = {
+            let split = |x: Tensor, n: i64| x.view([1, 4, n, 8]).transpose(1, 2);
+            let q = rotate(&split(block.q_proj.forward(&normed), 4), &way.turn);
+            let k = rotate(&split(block.k_proj.forward(&normed), 2), &way.turn);
+            let v = split(block.v_proj.forward(&normed), 2);
+            block.o_proj.forward(&attend(&q, &k, &v, None, true).transpose(1, 2).reshape([1, 4, 32]))
+        };
+        let x = &layers[1] + attended + extra;
+        let normed = block.post_attention_layernorm.forward(&x);
+        let gated = block.gate_proj.forward(&normed).silu() * block.up_proj.forward(&normed);
+        let by_hand = llama.norm.forward(&(&x + block.down_proj.forward(&gated)));
+        assert!(far(&open, &by_hand) < 1e-5, "{}", far(&open, &by_hand));
+        // A picture's vectors are added to the prompt; bias and scale act on the layers they are on.
+        let visual = crate::noise(&[8], &[1, 3, 32]);
+        assert!(far(&read(Some(&adapter.read(Some(&visual)))), &open) > 1e-4);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prompts.safetensors");
+        set("model.layers.0.self_attn.o_proj.adapter_scale", &Tensor::full([32], 1.5, tch::kind::FLOAT_CPU));
+        set("model.layers.0.self_attn.o_proj.adapter_bias", &Tensor::full([32], 0.25, tch::kind::FLOAT_CPU));
+        let tuned = read(Some(&adapter.read(None)));
+        assert!(far(&tuned, &open) > 1e-3);
+        adapter.save(&path).unwrap();
+        let (again_store, again) = network(2);
+        let loaded = AdapterPrompts::load(&again_store, again.config(), &path).unwrap();
+        let prompts = loaded.read(None);
+        let same = again.read(&again.embed(&ids), Reading { prompts: Some(&prompts), ..Reading::causal(&positions) });
+        assert_eq!(far(&same, &tuned), 0.0);
+        // Gradients reach prompts and gates.
+        let (loss, found) = gradients(&again_store, &again, Some(&prompts));
+        assert!(loss.is_finite());
+        let names: Vec<String> = again_store.variables().into_iter().map(|v| v.name).collect();
+        for (name, gradient) in names.iter().zip(&found).filter(|(name, _)| name.contains("adapter_")) {
+            assert!(gradient.abs().max().double_value(&[]) > 0.0, "{name}");
+        }
+        let (other_store, other) = network(2);
+        let wrong = PromptsConfig { blocks: 3, ..config };
+        assert!(AdapterPrompts::attach(&other_store, other.config(), &wrong).is_err());
     }
 
     #[test]

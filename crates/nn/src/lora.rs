@@ -38,7 +38,7 @@ impl LoraConfig {
         self.alpha / if self.rank_stabilised { rank.sqrt() } else { rank }
     }
 
-    fn wants(&self, key: &str) -> bool {
+    pub(crate) fn wants(&self, key: &str) -> bool {
         self.targets.iter().any(|target| {
             let tail = key.char_indices().filter(|&(i, c)| c == '.' && i > 0).map(|(i, _)| &key[i + 1..]);
             std::iter::once(key).chain(tail).any(|part| matches(target, part))

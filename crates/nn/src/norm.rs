@@ -120,7 +120,9 @@ impl RmsNorm {
     /// Same shape and kind out as in; the mean square is taken in f32.
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let wide = x.to_kind(Kind::Float);
-        let mean_square = wide.square().mean_dim(-1, true, Kind::Float);
+        // One pass forth and one back, where a square and a mean take two.
+        let norm = wide.norm_scalaropt_dim(2, [-1i64].as_slice(), true);
+        let mean_square = norm.square() / wide.size()[wide.dim() - 1] as f64;
         (wide * (mean_square + self.eps).rsqrt()).to_kind(x.kind()) * &self.weight
     }
 }

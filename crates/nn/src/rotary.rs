@@ -39,7 +39,7 @@ impl RopeScaling {
     }
 }
 
-/// Cosines and sines of rotary positions, each `[B or 1, 1, L, head dim]`.
+/// Cosines and sines of rotary positions, each `[B or 1, 1, L, head dim]`; sines of the first half with a minus.
 #[derive(Debug)]
 pub struct Rotary {
     cos: Tensor,
@@ -82,15 +82,17 @@ impl Rotary {
     /// # Shapes
     /// Angles that broadcast to `[B, heads, L, head dim]`.
     pub fn of_angles(angles: &Tensor, kind: Kind) -> Self {
-        Self { cos: angles.cos().to_kind(kind), sin: angles.sin().to_kind(kind) }
+        let sin = angles.sin();
+        let half = sin.size()[sin.dim() - 1] / 2;
+        let signed = Tensor::cat(&[sin.narrow(-1, 0, half).neg(), sin.narrow(-1, half, half)], -1);
+        Self { cos: angles.cos().to_kind(kind), sin: signed.to_kind(kind) }
     }
 }
 
 /// Rotate `[B, heads, L, head dim]`.
 pub fn rotate(x: &Tensor, by: &Rotary) -> Tensor {
-    let halves = x.chunk(2, -1);
-    let turned = Tensor::cat(&[&halves[1].neg(), &halves[0]], -1);
-    x * &by.cos + turned * &by.sin
+    let half = x.size()[x.dim() - 1] / 2;
+    (x * &by.cos).addcmul(&x.roll([half], [-1]), &by.sin)
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub struct ModelCard {
     pub seed: u64,
     /// Its figures and those to compare them with.
     pub arms: Vec<Arm>,
+    /// Further sections: a heading and its Markdown.
+    pub sections: Vec<(String, String)>,
     /// What it cannot do and what a user must know.
     pub limits: Vec<String>,
 }
@@ -59,6 +61,9 @@ impl ModelCard {
         line("made by", &format!("`{}`", self.command));
         if !self.arms.is_empty() {
             let _ = write!(md, "\n## Figures\n\n```\n{}```\n", arms_table(&self.arms).render());
+        }
+        for (heading, text) in &self.sections {
+            let _ = write!(md, "\n## {heading}\n\n{}\n", text.trim_end());
         }
         if !self.limits.is_empty() {
             md += "\n## Limits\n\n";

@@ -28,6 +28,7 @@ fn a_card_names_file_data_command_and_figures() {
         command: "apprentice distill a|b".into(),
         seed: 3,
         arms: sample::report().arms,
+        sections: vec![("Answers".into(), "Right: 3 of 4.".into())],
         limits: vec!["It has seen no snow.".into()],
     };
     let text = card.markdown(&contract);
@@ -39,6 +40,7 @@ fn a_card_names_file_data_command_and_figures() {
         "412 k",
         "6 of 160 × 64",
         "no snow",
+        "## Answers\n\nRight: 3 of 4.\n",
         "valid-starts",
         "a\\|b",
     ] {

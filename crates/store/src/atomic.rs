@@ -95,6 +95,17 @@ pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), S
     write_atomic(path, text.as_bytes())
 }
 
+/// Hex BLAKE3 of a file's bytes, read piece by piece.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn hash_file(path: &Path) -> Result<String, StoreError> {
+    let fail = |e| StoreError::io("read", path, e);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(path).map_err(fail)?).map_err(fail)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// All bytes of a file.
 ///
 /// # Errors

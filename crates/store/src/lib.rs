@@ -13,7 +13,7 @@ mod error;
 mod journal;
 mod lock;
 
-pub use atomic::{read_bytes, read_json, read_text, sweep, write_atomic, write_atomic_with, write_json};
+pub use atomic::{hash_file, read_bytes, read_json, read_text, sweep, write_atomic, write_atomic_with, write_json};
 pub use container::{Container, ContainerWriter, SectionInfo};
 pub use error::StoreError;
 pub use journal::Journal;

@@ -111,6 +111,12 @@ pub enum TeacherError {
         /// What is there.
         found: String,
     },
+    /// Guidance from a teacher that was told the truth, where a driver is judged.
+    #[error("the guidance `{tap}` was made from ground truth: it cannot be read at test time")]
+    KnowsTruth {
+        /// Where it was taken.
+        tap: String,
+    },
     /// A value that is not a number came out of the model.
     #[error("the teacher's {tap} of {sample} is not finite")]
     NotFinite {
@@ -146,6 +152,9 @@ impl Hint for TeacherError {
             Self::NoEyes { .. } => Some("leave out the pictures, or name a model with a vision tower".into()),
             Self::OtherGuidance { path, .. } => {
                 Some(format!("harvest again with this teacher into another folder, or delete {}", path.display()))
+            }
+            Self::KnowsTruth { .. } => {
+                Some("harvest it from the model's own words (`--texts said:DIR`), or read it in training alone".into())
             }
             Self::NotFinite { .. } => Some("train the teacher again with a lower learning rate".into()),
         }

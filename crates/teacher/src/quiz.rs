@@ -46,10 +46,19 @@ impl QuizReport {
     }
 }
 
+/// What was said, and what is true, both in small letters and single blanks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The answer.
+    pub said: String,
+    /// The truth.
+    pub truth: String,
+}
+
 /// Collects answers and truths.
 #[derive(Debug, Default)]
 pub struct Quiz {
-    said: BTreeMap<String, Vec<(bool, String)>>,
+    said: BTreeMap<String, Vec<Marked>>,
 }
 
 fn plain(answer: &str) -> String {
@@ -59,8 +68,7 @@ fn plain(answer: &str) -> String {
 impl Quiz {
     /// Mark one answer.
     pub fn mark(&mut self, kind: &str, said: &str, truth: &str) {
-        let truth = plain(truth);
-        self.said.entry(kind.into()).or_default().push((plain(said) == truth, truth));
+        self.said.entry(kind.into()).or_default().push(Marked { said: plain(said), truth: plain(truth) });
     }
 
     /// Ask all questions of some samples, whose vision tokens are `[B, V, D]`.
@@ -81,11 +89,16 @@ impl Quiz {
         Ok(())
     }
 
+    /// The answers to one type of question.
+    pub fn answers(&self, kind: &str) -> &[Marked] {
+        self.said.get(kind).map_or(&[], Vec::as_slice)
+    }
+
     /// The score.
     pub fn report(&self) -> QuizReport {
-        let score = |(kind, marks): (&String, &Vec<(bool, String)>)| {
+        let score = |(kind, marks): (&String, &Vec<Marked>)| {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-            marks.iter().for_each(|(_, truth)| *counts.entry(truth).or_default() += 1);
+            marks.iter().for_each(|mark| *counts.entry(&mark.truth).or_default() += 1);
             // The first in alphabetical order among equals.
             let (answer, most) =
                 counts.iter().fold(("", 0), |best, (answer, &n)| if n > best.1 { (*answer, n) } else { best });
@@ -93,7 +106,7 @@ impl Quiz {
             KindScore {
                 kind: kind.clone(),
                 questions: n,
-                accuracy: marks.iter().filter(|(right, _)| *right).count() as f64 / n as f64,
+                accuracy: marks.iter().filter(|mark| mark.said == mark.truth).count() as f64 / n as f64,
                 majority: most as f64 / n as f64,
                 majority_answer: answer.into(),
             }
@@ -118,6 +131,8 @@ mod tests {
         let light = &report.kinds[1];
         assert_eq!((light.accuracy, light.majority, light.majority_answer.as_str()), (0.75, 0.75, "green"));
         assert_eq!(report.beaten(), 0);
+        assert_eq!(quiz.answers("count"), [Marked { said: "two".into(), truth: "three".into() }]);
+        assert!(quiz.answers("weather").is_empty());
         assert_eq!(report.means(), Some([0.375, 0.875]));
     }
 }

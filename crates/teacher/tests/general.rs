@@ -208,6 +208,98 @@ fn adapters_are_pefts_and_their_gradients_autograds() {
     );
 }
 
+#[test]
+fn adapter_prompts_are_pefts_and_their_gradients_autograds() {
+    use apprentice_nn::AdapterPrompts;
+    use apprentice_nn::llama::Reading;
+    use apprentice_teacher::general::Language;
+    let model = open("llama2");
+    let Language::Llama(llama) = &model.language else { panic!("llama2 is a Llama") };
+    let adapter =
+        AdapterPrompts::load(&model.vs, llama.config(), &fixture("llama2/prompts/prompts.safetensors")).unwrap();
+    let theirs = read_tensors(&fixture("llama2/prompts/reference.safetensors")).unwrap();
+    let woven = model.weave(&[Part::Tokens(ids(&theirs.tensors["tokens"]))]).unwrap();
+    let prompts = adapter.read(None);
+    let reading = || Reading { prompts: Some(&prompts), ..Reading::causal(&woven.positions) };
+    let logits = tch::no_grad(|| llama.logits(&llama.read(&woven.embeddings, reading()))).squeeze_dim(0);
+    close("prompted", &logits, &theirs.tensors["logits"], 1e-4);
+    let last = woven.ids.len() as i64 - 1;
+    let targets = Tensor::from_slice(&woven.ids[1..]);
+    let reached: Vec<Tensor> = adapter.parameters().iter().map(|(_, t)| t.shallow_clone()).collect();
+    let loss = llama.learn(&woven.embeddings, &reading(), &reached, |hidden| {
+        llama.entropy(&hidden.get(0).narrow(0, 0, last), &targets)
+    });
+    close("loss", &loss.detach().reshape([1]), &theirs.tensors["loss"], 1e-5);
+    let found = Tensor::run_backward(&[&loss], &reached, false, false);
+    for ((name, parameter), gradient) in adapter.parameters().iter().zip(found) {
+        let short = name.trim_start_matches("adapter_prompts.");
+        // Their gate is one number, and without the tanh.
+        let gradient = if name.ends_with("gate") {
+            (gradient / (parameter.tanh().square().neg() + 1.0)).sum(Kind::Float).reshape([1]).detach()
+        } else {
+            gradient
+        };
+        close(name, &gradient, &theirs.tensors[&format!("gradient.{short}")], 1e-3);
+    }
+}
+
+#[test]
+fn groups_of_scene_tokens_stand_at_their_places_and_learn() {
+    use apprentice_nn::qformer::QFormerConfig;
+    use apprentice_nn::{VarStore, noise};
+    use apprentice_teacher::general::{GroupConfig, GroupKind, SceneAdapters};
+    let model = open("llama2");
+    let store = VarStore::new(tch::Device::Cpu, 4);
+    let group = |name: &str, width, kind| GroupConfig { name: name.into(), width, kind };
+    let former = QFormerConfig { queries: 3, width: 16, layers: 1, heads: 2 };
+    let groups = [group("bev", 12, GroupKind::QFormer(former)), group("ego", 8, GroupKind::Mlp(16))];
+    let adapters = SceneAdapters::new(&store.root(), model.language.width(), &groups).unwrap();
+    let bev = noise(&[1], &[20, 12]).set_requires_grad(true);
+    let ego = noise(&[2], &[1, 8]).set_requires_grad(true);
+    let prompt = "the scene is <bev> and we are <ego>: slow down?";
+    let weave = |bev: &Tensor, ego: &Tensor| {
+        let scene = [("ego", ego), ("bev", bev)];
+        model.weave(&adapters.parts(&model.tokenizer, prompt, &scene).unwrap()).unwrap()
+    };
+    let woven = weave(&bev, &ego);
+    assert_eq!(woven.spans[0].0, "bev");
+    assert_eq!((woven.spans[0].1.len(), woven.spans[1].1.len()), (3, 1));
+    let before = model.tokenizer.encode("the scene is ", true).unwrap();
+    assert_eq!(woven.spans[0].1.start, before.len());
+    assert_eq!(woven.ids[..before.len()], before[..]);
+    // The ego token's state at the last but one layer, and what it teaches.
+    let layer = model.language.layers() - 1;
+    let state = woven.state(&model.language, "ego", layer).unwrap();
+    let study = tch::no_grad(|| model.study(&woven)).hidden.swap_remove(layer);
+    close("ego", &state.detach(), &study.narrow(0, woven.spans[1].1.start as i64, 1), 1e-5);
+    assert!(woven.state(&model.language, "agents", layer).is_none());
+    let loss = |bev: &Tensor, ego: &Tensor| {
+        weave(bev, ego).state(&model.language, "ego", layer).unwrap().square().mean(Kind::Float)
+    };
+    let adapted: Vec<Tensor> = store.variables().into_iter().map(|v| v.tensor).collect();
+    let all: Vec<&Tensor> = [&bev, &ego].into_iter().chain(&adapted).collect();
+    let found = Tensor::run_backward(&[&loss(&bev, &ego)], &all, false, false);
+    assert!(found.iter().all(Tensor::defined) && found[..2].iter().all(|g| g.abs().max().double_value(&[]) > 0.0));
+    let direction = noise(&[3], &[20, 12]);
+    let along = (&found[0] * &direction).sum(Kind::Float).double_value(&[]);
+    let step = |h: f64| tch::no_grad(|| loss(&(&bev + &direction * h), &ego).double_value(&[]));
+    let slope = (step(1e-2) - step(-1e-2)) / 2e-2;
+    assert!((along - slope).abs() < 5e-3 * slope.abs(), "{along} {slope}");
+
+    let refused = |prompt: &str, scene: &[(&str, &Tensor)], words: &str| {
+        let text = adapters.parts(&model.tokenizer, prompt, scene).unwrap_err().to_string();
+        assert!(text.contains(words), "{text}");
+    };
+    refused("<bev> alone", &[("bev", &bev), ("ego", &ego)], "<ego>");
+    refused("<bev> <bev> <ego>", &[("bev", &bev), ("ego", &ego)], "2 times");
+    refused(prompt, &[("bev", &bev)], "no tokens are given for `<ego>`");
+    refused(prompt, &[("bev", &ego), ("ego", &ego)], "[n, 12]");
+    refused(prompt, &[("bev", &bev), ("ego", &ego), ("map", &bev)], "map");
+    let fresh = VarStore::new(tch::Device::Cpu, 4);
+    let twice = SceneAdapters::new(&fresh.root(), 32, &[groups[0].clone(), groups[0].clone()]).unwrap_err().to_string();
+    assert!(twice.contains("bev") && twice.contains("twice"), "{twice}");
+}
+
 fn texts(name: &str) -> Vec<String> {
     serde_json::from_slice(&std::fs::read(fixture(name).join("texts.json")).unwrap()).unwrap()
 }

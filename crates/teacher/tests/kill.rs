@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may panic
 
-use apprentice_core::Rng;
 use apprentice_core::sample::SampleId;
-use apprentice_teacher::{CacheSpec, CacheWriter, GuidanceCache, Precision};
+use apprentice_core::{Progress, Rng, Silent};
+use apprentice_teacher::harvest::{self, Giver};
+use apprentice_teacher::{CacheSpec, GuidanceCache, Precision, Row, TeacherError};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,15 +13,31 @@ const SAMPLES: usize = 800;
 const SHARD: usize = 16;
 const KILLS: usize = 60;
 
-fn spec() -> CacheSpec {
-    CacheSpec {
-        teacher: "t".into(),
-        tap: "planning-token".into(),
-        preprocessing: "p".into(),
-        augmentation: "none".into(),
-        precision: Precision::F32,
-        shape: vec![64],
-        shard_samples: SHARD,
+/// A model that thinks for a millisecond a shard: hidden states of as many places as it likes, and words.
+struct Model;
+
+impl Giver for Model {
+    fn taps(&self) -> Result<Vec<(String, CacheSpec)>, TeacherError> {
+        let spec = |tap: &str, shape: Vec<usize>, precision| CacheSpec {
+            teacher: "t".into(),
+            tap: tap.into(),
+            prompt: "q".into(),
+            preprocessing: "p".into(),
+            augmentation: "none".into(),
+            knows_truth: false,
+            precision,
+            shape,
+            shard_samples: SHARD,
+        };
+        Ok(vec![
+            ("hidden.q".into(), spec("hidden", vec![8, 1, 16], Precision::F32)),
+            ("answer.q".into(), spec("answer", vec![4, 1], Precision::F32)),
+        ])
+    }
+
+    fn give(&self, ids: &[SampleId], _: &dyn Progress) -> Result<Vec<Vec<Option<Row>>>, TeacherError> {
+        std::thread::sleep(Duration::from_millis(1));
+        Ok(vec![ids.iter().map(hidden).collect(), ids.iter().map(answer).collect()])
     }
 }
 
@@ -28,19 +45,22 @@ fn ids() -> Vec<SampleId> {
     (0..SAMPLES).map(|i| SampleId { world: format!("w{}", i / 50), index: (i % 50) as u32 }).collect()
 }
 
-fn row(i: usize) -> Option<Vec<f32>> {
-    (i % 13 != 5).then(|| (0..64).map(|j| (i * 64 + j) as f32).collect())
+fn number(id: &SampleId) -> usize {
+    id.world[1..].parse::<usize>().unwrap() * 50 + id.index as usize
 }
 
-/// As a harvest does it: what is missing, shard by shard, each after the time a model takes.
-fn harvest(folder: &Path) {
-    let writer = CacheWriter::open(folder, spec(), ids()).unwrap();
-    for shard in (0..writer.shards()).filter(|&shard| !writer.has(shard)) {
-        std::thread::sleep(Duration::from_millis(1));
-        let first = shard * SHARD;
-        let rows: Vec<_> = (first..(first + SHARD).min(SAMPLES)).map(row).collect();
-        writer.write(shard, &rows).unwrap();
-    }
+fn hidden(id: &SampleId) -> Option<Row> {
+    let i = number(id);
+    (i % 13 != 5).then(|| (0..(i % 8 + 1) * 16).map(|j| (i * 128 + j) as f32).collect::<Vec<_>>().into())
+}
+
+fn answer(id: &SampleId) -> Option<Row> {
+    let i = number(id);
+    (i % 7 != 2).then(|| Row { values: vec![i as f32], age_s: 0.5, text: Some(format!("answer {i}")) })
+}
+
+fn harvest(folder: &Path) -> Vec<GuidanceCache> {
+    harvest::run(&Model, &ids(), folder, &Silent).unwrap()
 }
 
 /// Harvest in a process of its own and kill it after a while; whether the blow came in time.
@@ -49,7 +69,7 @@ fn killed(folder: &Path, after: Duration) -> bool {
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {
-        let done = std::panic::catch_unwind(|| harvest(folder)).is_ok();
+        let done = std::panic::catch_unwind(|| drop(harvest(folder))).is_ok();
         unsafe { libc::_exit(i32::from(!done)) };
     }
     std::thread::sleep(after);
@@ -67,8 +87,7 @@ fn killed(folder: &Path, after: Duration) -> bool {
 #[test]
 fn sixty_kills_lose_and_double_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    harvest(folder.path());
-    let whole = GuidanceCache::open(folder.path()).unwrap().hash().to_string();
+    let whole: Vec<String> = harvest(folder.path()).iter().map(|cache| cache.hash().to_string()).collect();
     let mut rng = Rng::new(&[3]);
     let (mut kills, mut harvests) = (0, 0);
     while kills < KILLS {
@@ -81,11 +100,15 @@ fn sixty_kills_lose_and_double_nothing() {
             kills += 1;
             longest_us += 4_000.0;
         }
-        let cache = GuidanceCache::open(folder.path()).unwrap();
-        assert_eq!((cache.len(), cache.hash()), (SAMPLES, whole.as_str()));
-        for (i, id) in ids().iter().enumerate() {
-            assert_eq!(cache.values(id).unwrap(), row(i), "{id}");
+        let caches = ["hidden.q", "answer.q"].map(|tap| GuidanceCache::open(&folder.path().join(tap)).unwrap());
+        assert_eq!(caches.each_ref().map(|cache| cache.hash().to_string()).to_vec(), whole);
+        for id in &ids() {
+            let mut values = hidden(id).map(|row| row.values);
+            values.iter_mut().for_each(|values| values.resize(128, 0.0));
+            assert_eq!(caches[0].values(id).unwrap(), values, "{id}");
+            assert_eq!(caches[1].text(id).unwrap().map(str::to_string), answer(id).and_then(|row| row.text), "{id}");
         }
+        assert!(caches.iter().all(|cache| cache.len() == SAMPLES));
     }
     println!("{kills} kills in {harvests} harvests");
 }

@@ -1,9 +1,11 @@
-//! `apprentice bench student|onnx`: our student and the exported file against the same network in PyTorch eager.
+//! `apprentice bench student|onnx|guidance`: our student and the exported file against the same network in PyTorch eager.
 //!
 //! The peer is `bench/peer_student.py` in another process, with our weights. Its outputs must agree with ours before anything
 //! is timed; then both sides take turns, so that whatever else the machine does falls on both. A training step here is
 //! forward, the mean square of every output as the loss, backward and AdamW with clipping: the same on both sides, and
 //! free of the host-side matching.
+
+mod guidance;
 
 use apprentice_cli::arguments::{Bench, Common};
 use apprentice_cli::commands::bench::Measured;
@@ -29,17 +31,25 @@ const WARM_UP: usize = 3;
 const TOLERANCE: f64 = 1e-4;
 const SCRIPT: &str = "bench/peer_student.py";
 
-/// Measure what was named of `student` and `onnx`.
+/// Measure what was named of `student`, `onnx` and `guidance`.
 ///
 /// # Errors
 /// When the peer cannot be started, or does not compute what we compute.
 pub fn run(bench: &Bench, common: &Common, console: &Console) -> Result<Vec<Measured>, BoxedError> {
     let threads = common.threads.unwrap_or(2);
+    let mut measured = vec![];
+    if bench.what.iter().any(|what| what == "guidance") {
+        measured.extend(guidance::read(bench.cache.as_deref())?);
+    }
+    if !bench.what.iter().any(|what| what == "student" || what == "onnx") {
+        return Ok(measured);
+    }
     apprentice_nn::set_threads(threads);
     let folder = std::env::temp_dir().join(format!("apprentice-bench-{}", std::process::id()));
-    let measured = measure(bench, &folder, threads, console);
+    let compared = measure(bench, &folder, threads, console);
     std::fs::remove_dir_all(&folder).ok();
-    measured
+    measured.extend(compared?);
+    Ok(measured)
 }
 
 fn measure(bench: &Bench, folder: &Path, threads: usize, console: &Console) -> Result<Vec<Measured>, BoxedError> {

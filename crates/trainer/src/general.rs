@@ -25,7 +25,8 @@ pub fn run(verb: &TeacherVerb, common: &Common, console: &Console) -> Result<(),
     }
 }
 
-fn options(dtype: DtypeName, device: Device) -> LoadOptions {
+/// How a published model is held.
+pub fn options(dtype: DtypeName, device: Device) -> LoadOptions {
     let precision = match dtype {
         DtypeName::Stored => Precision::Stored,
         DtypeName::F32 => Precision::Cast(Kind::Float),

@@ -4,6 +4,7 @@ mod bench;
 mod device;
 mod export;
 mod general;
+mod harvest;
 mod pictures;
 mod prove;
 mod teach;
@@ -37,7 +38,7 @@ fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {
         Verb::Train(TrainVerb::Planner(train)) => teach::planner(train, common, console),
         Verb::Train(TrainVerb::Teacher(train)) => teach::teacher(train, common, console),
         Verb::Teacher(teacher) => general::run(teacher, common, console),
-        Verb::Harvest(harvest) => teach::harvest(harvest, common, console),
+        Verb::Harvest(harvest) => harvest::run(harvest, common, console),
         Verb::Distill(distill) => teach::distill(distill, common, console),
         Verb::Export(export) => export::run(export, console),
         Verb::Prove(prove) => prove::run(prove, common, console),

@@ -1,19 +1,19 @@
-//! `train planner|teacher`, `harvest`, `distill`.
+//! `train planner|teacher`, `distill`.
 
 use crate::device::choose;
-use apprentice_cli::arguments::{CellName, Common, Distill, Harvest as HarvestArguments, Train, VariantName};
+use apprentice_cli::arguments::{CellName, Common, Distill, Train, VariantName};
 use apprentice_cli::source::Source;
 use apprentice_cli::{CliError, Console};
 use apprentice_core::BoxedError;
-use apprentice_core::hash::content_hash;
-use apprentice_data::{Part, WorldSet};
+use apprentice_data::WorldSet;
 use apprentice_distill::recipes::orion_lite::Cell;
 use apprentice_distill::{
-    Done, Guides, Pace, STUDENT_FILE, SharedRun, SharedTask, StudentRun, StudentTask, TEACHER_FILE, Task, TeacherRun,
-    TeacherTask, TrainConfig, resolve, train,
+    Done, Guides, Pace, SCORES_FILE, STUDENT_FILE, SharedRun, SharedTask, StudentRun, StudentTask, TEACHER_FILE, Task,
+    TeacherRun, TeacherScores, TeacherTask, TrainConfig, resolve, train,
 };
 use apprentice_planner::{Student, StudentConfig};
-use apprentice_teacher::{GuidanceCache, Harvest, Tap, Teacher, TeacherConfig};
+use apprentice_report::ModelCard;
+use apprentice_teacher::{GuidanceCache, Tap, Teacher, TeacherConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -56,12 +56,16 @@ struct Trained {
 
 fn finish(task: &mut dyn Task, out: &Path, file: &str, pace: Pace, console: &Console) -> Result<(), BoxedError> {
     let done = train(task, out, pace, console)?;
+    report(done, out, file, console);
+    Ok(())
+}
+
+fn report(done: Done, out: &Path, file: &str, console: &Console) {
     let trained = Trained { schema: "apprentice.trained/1", file: out.join(file), done };
     console.answer(&trained, || {
         let d = &trained.done;
         format!("{}: {} steps in {:.0} s, loss {:.4}", trained.file.display(), d.steps, d.seconds, d.final_loss)
     });
-    Ok(())
 }
 
 /// With `--dry-run`, print the resolved configuration instead of training.
@@ -102,12 +106,76 @@ pub fn teacher(arguments: &Train, common: &Common, console: &Console) -> Result<
         return Ok(());
     }
     let pace = pace(&run.train);
+    let seed = run.train.seed;
     let mut task = TeacherTask::new(&set, run, device)?;
-    finish(&mut task, &arguments.out, TEACHER_FILE, pace, console)
+    let done = train(&mut task, &arguments.out, pace, console)?;
+    card(&arguments.out, seed)?;
+    report(done, &arguments.out, TEACHER_FILE, console);
+    Ok(())
 }
 
-fn file_hash(path: &Path) -> Result<String, BoxedError> {
-    Ok(content_hash(&apprentice_store::read_bytes(path)?))
+/// Name of the file beside a teacher that says how good it is.
+const CARD_FILE: &str = "teacher.md";
+
+/// The card of a finished teacher, from what its run folder holds.
+fn card(folder: &Path, seed: u64) -> Result<(), BoxedError> {
+    let path = folder.join(TEACHER_FILE);
+    let (teacher, contract, _) = Teacher::load(&path, Device::Cpu)?;
+    let mut card = ModelCard {
+        name: "Teacher".into(),
+        summary: format!(
+            "A `{}` teacher: it answers questions about a scene and plans from it. It is for distillation and for looking into, \
+             not for driving on a road.",
+            teacher.config.preset
+        ),
+        file: TEACHER_FILE.into(),
+        file_hash: file_hash(&path)?,
+        parameters: teacher.vs.parameters() as u64,
+        command: "apprentice train teacher".into(),
+        seed,
+        limits: vec!["Trained and judged on generated worlds alone; nothing is known about real pictures.".into()],
+        ..ModelCard::default()
+    };
+    match apprentice_store::read_json::<TeacherScores>(&folder.join(SCORES_FILE)) {
+        Ok(scores) => {
+            let part = &scores.part;
+            let mut quiz = String::from("| question | asked | right | most frequent answer |\n|---|---|---|---|\n");
+            for k in &scores.quiz.kinds {
+                let (right, most) = (k.accuracy * 100.0, k.majority * 100.0);
+                quiz += &format!(
+                    "| {} | {} | {right:.1} % | {most:.1} % (`{}`) |\n",
+                    k.kind, k.questions, k.majority_answer
+                );
+            }
+            let (beaten, kinds) = (scores.quiz.beaten(), scores.quiz.kinds.len());
+            quiz += &format!("\nBetter than the most frequent answer in {beaten} of {kinds} types.");
+            card.sections.push((format!("Answers, word for word ({part} part)"), quiz));
+            let mut captions = format!("{} captions, one reference each.\n\n| | |\n|---|---|\n", scores.captions);
+            for (name, value) in &scores.caption_scores {
+                captions += &format!("| {name} | {value:.4} |\n");
+            }
+            card.sections.push((format!("Captions ({part} part)"), captions));
+            let mut plans = String::from(
+                "| protocol | starts | L2 at 1, 2, 3 s (m) | collisions at 1, 2, 3 s (%) |\n|---|---|---|---|\n",
+            );
+            for r in &scores.planning {
+                let metres = r.l2_at_t.map(|v| format!("{v:.3}")).join(" / ");
+                let share = r.collision_at_t.map(|v| format!("{:.2}", v * 100.0)).join(" / ");
+                plans += &format!("| {} | {} | {metres} | {share} |\n", r.protocol.name, r.starts);
+            }
+            card.sections.push((format!("Plans, open loop ({part} part)"), plans));
+        }
+        Err(e) if e.is_not_found() => {
+            card.limits.push("Its answers were not judged (`quiz_samples` or `weights.answers` is 0).".into())
+        }
+        Err(e) => return Err(e.into()),
+    }
+    Ok(apprentice_store::write_atomic(&folder.join(CARD_FILE), card.markdown(&contract).as_bytes())?)
+}
+
+/// Content hash of a file.
+pub fn file_hash(path: &Path) -> Result<String, BoxedError> {
+    Ok(apprentice_store::hash_file(path)?)
 }
 
 /// The student to start from, and the hash of its file.
@@ -115,42 +183,6 @@ fn start(from: Option<&Path>, device: Device) -> Result<Option<(Student, String)
     let Some(path) = from else { return Ok(None) };
     let (student, _) = Student::load(path, device)?;
     Ok(Some((student, file_hash(path)?)))
-}
-
-/// `harvest`
-pub fn harvest(arguments: &HarvestArguments, common: &Common, console: &Console) -> Result<(), BoxedError> {
-    let device = choose(arguments.device, console)?;
-    let set = worlds(&arguments.data)?;
-    let (teacher, ..) = Teacher::load(&arguments.teacher, device)?;
-    let teacher_hash = file_hash(&arguments.teacher)?;
-    let mut ids = set.ids(Part::Driving);
-    ids.extend(set.ids(Part::OpenRoad));
-    let harvest = Harvest { guide: &teacher, teacher_hash: &teacher_hash, set: &set, ids: &ids, taps: &Tap::ALL };
-    if common.dry_run {
-        let price = harvest.price()?;
-        console.answer(&price, || {
-            let bytes: u64 = price.bytes.iter().map(|(_, b)| b).sum();
-            let taps: Vec<String> = price.bytes.iter().map(|(t, b)| format!("{t} {:.1} MB", *b as f64 / 1e6)).collect();
-            format!(
-                "{} samples: {:.1} MB ({}), about {:.0} s",
-                price.samples,
-                bytes as f64 / 1e6,
-                taps.join(", "),
-                price.seconds
-            )
-        });
-        return Ok(());
-    }
-    let caches = harvest.run(&arguments.out, console)?;
-    let listed: Vec<_> = Tap::ALL
-        .iter()
-        .zip(&caches)
-        .map(|(tap, cache)| serde_json::json!({ "tap": tap.name(), "samples": cache.len(), "hash": cache.hash() }))
-        .collect();
-    console.answer(&serde_json::json!({ "schema": "apprentice.harvest/1", "taps": listed }), || {
-        format!("{}: {} samples, taps {}", arguments.out.display(), ids.len(), Tap::ALL.map(Tap::name).join(", "))
-    });
-    Ok(())
 }
 
 /// `distill`

@@ -94,7 +94,9 @@ fn guidance() {
     succeed(PROGRAM, &harvest, folder);
     let taught = ["--teacher", &stage.teacher, "--guidance", "guidance", "--data", &stage.data, "--out", "run"];
     let distill = short(&[&["distill"], &taught[..]].concat(), STUDENT);
-    let shard = folder.join("guidance/planning-token/00000.guidance");
+    let found = std::fs::read_dir(folder.join("guidance/planning-token")).unwrap().flatten().map(|e| e.path());
+    let shard = found.into_iter().find(|p| p.extension().is_some_and(|e| e == "guidance")).unwrap();
+    let name = shard.file_name().unwrap().to_str().unwrap().to_string();
     damaged(&shard, &cut, &distill, folder, &[]);
     damaged(&shard, &flip, &distill, folder, &["checksum"]);
     damaged(&shard, &|b| b.clear(), &distill, folder, &["length"]);
@@ -103,20 +105,19 @@ fn guidance() {
         move |b: &mut Vec<u8>| *b = String::from_utf8(b.clone()).unwrap().replacen(from, to, 1).into_bytes()
     };
     damaged(&list, &cut, &distill, folder, &["line"]);
-    damaged(&list, &text("\"version\": 1", "\"version\": 3"), &distill, folder, &["version"]);
+    damaged(&list, &text("\"version\": 2", "\"version\": 3"), &distill, folder, &["version"]);
     damaged(&list, &text("\"shard_samples\": 512", "\"shard_samples\": 0"), &distill, folder, &["shard_samples"]);
     damaged(&list, &text("\"spec\"", "\"specification\""), &distill, folder, &["specification"]);
 
     let count = if full() { 200 } else { 8 };
     let words = [".guidance", "guidance.json"];
-    for (i, file) in
-        ["guidance/planning-token/00000.guidance", "guidance/trajectories/guidance.json"].iter().enumerate()
-    {
+    let files = [format!("guidance/planning-token/{name}"), "guidance/trajectories/guidance.json".into()];
+    for (i, file) in files.iter().enumerate() {
         survives_mutations(PROGRAM, &distill, folder, file, &words, count, 72 + i as u64);
     }
     std::fs::remove_file(&shard).unwrap();
     let fresh = short(&[&["distill"], &taught[..7], &["other"]].concat(), STUDENT);
-    refused(PROGRAM, &fresh, folder, &["00000.guidance"]);
+    refused(PROGRAM, &fresh, folder, &[name.as_str()]);
     // Guidance of another teacher.
     let another = short(&["train", "teacher", "--data", &stage.data, "--out", "another", "--seed", "5"], TEACHER);
     succeed(PROGRAM, &another, folder);

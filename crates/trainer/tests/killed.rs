@@ -7,7 +7,7 @@ mod common;
 mod small;
 
 use common::survives_kills;
-use small::{PROGRAM, STUDENT, Stage, TEACHER, short};
+use small::{PROGRAM, STUDENT, Stage, TEACHER, published, short};
 
 #[test]
 fn train_planner_survives() {
@@ -28,6 +28,15 @@ fn harvest_survives() {
     let stage = Stage::guided();
     let words = ["harvest", "--teacher", &stage.teacher, "--data", &stage.data, "--out", "guidance"];
     survives_kills(PROGRAM, &words, 23);
+}
+
+#[test]
+fn harvest_of_a_published_model_survives() {
+    let stage = Stage::worlds();
+    let llava = published("llava");
+    let base = ["harvest", "--teacher", &llava, "--data", &stage.data, "--out", "guidance", "--size", "64x36"];
+    let taken = ["--layers", "all", "--places", "prompt", "--answers", "--stop-after", "3", "--prompt", "go?"];
+    survives_kills(PROGRAM, &[&base[..], &taken[..], &["--limit", "400"]].concat(), 26);
 }
 
 #[test]

@@ -29,8 +29,15 @@ pub struct Measured {
 }
 
 /// What can be measured, and whether it needs libtorch.
-const SUBJECTS: [(&str, bool); 6] =
-    [("world", false), ("render", false), ("planning", false), ("captions", false), ("student", true), ("onnx", true)];
+const SUBJECTS: [(&str, bool); 7] = [
+    ("world", false),
+    ("render", false),
+    ("planning", false),
+    ("captions", false),
+    ("student", true),
+    ("onnx", true),
+    ("guidance", true),
+];
 
 /// Whether anything named needs libtorch.
 pub fn needs_libtorch(bench: &Bench) -> bool {

@@ -3,7 +3,7 @@
 
 use super::folder::{Family, Fields};
 use crate::TeacherError;
-use apprentice_nn::llama::{KvCache, Llama, LlamaConfig, LlamaVariant, Reading};
+use apprentice_nn::llama::{KvCache, Llama, LlamaConfig, LlamaVariant, Reading, Sight};
 use apprentice_nn::opt::Opt;
 use apprentice_nn::rotary::RopeScaling;
 use apprentice_nn::t5::T5;
@@ -57,6 +57,7 @@ pub fn llama_config(fields: &Fields, family: Family) -> Result<LlamaConfig, Teac
             qk_norm: family == Family::Qwen3,
             rope_scaling: rope_scaling(&rope, fields)?,
             mrope_section,
+            ..LlamaVariant::default()
         },
     };
     match config.problem() {
@@ -362,4 +363,134 @@ pub fn speak<E>(
         logits = language.logits(&hidden.select(1, 0));
     }
     Ok(said)
+}
+
+/// Sequences side by side, shorter ones padded behind. What is padded stands after what is read, so a causal reading of the
+/// prompt never sees it; steps after the prompt are kept from it by a mask.
+///
+/// B sequences, L places of the longest.
+#[derive(Debug)]
+pub struct Abreast {
+    /// `[B, L, D]`.
+    pub embeddings: Tensor,
+    /// Rotary positions, `[B, L]` or `[3, B, L]`.
+    pub positions: Tensor,
+    /// Places of each.
+    pub lengths: Vec<usize>,
+    /// Position of each one's next token.
+    pub next: Vec<i64>,
+}
+
+/// What [`Abreast::speak`] gives.
+#[derive(Debug)]
+pub struct Heard {
+    /// Tokens said by each, its end token included.
+    pub said: Vec<Vec<i64>>,
+    /// Hidden states `[K, D]` of the K chosen layers (f32, on the CPU) from which each of these tokens was chosen: of the last
+    /// place of the prompt, then of every token said but the last.
+    pub states: Vec<Vec<Tensor>>,
+    /// Hidden states of the prompts at the chosen layers, `[B, L, D]` each.
+    pub prompt: Vec<Tensor>,
+}
+
+impl Abreast {
+    /// Put sequences side by side.
+    ///
+    /// # Panics
+    /// Without a sequence.
+    pub fn new(woven: &[&Woven]) -> Self {
+        let lengths: Vec<usize> = woven.iter().map(|w| w.ids.len()).collect();
+        let longest = lengths.iter().copied().max().expect("at least one sequence") as i64;
+        let padded = |w: &Woven| {
+            let room = longest - w.ids.len() as i64;
+            let embeddings = w.embeddings.constant_pad_nd([0, 0, 0, room]);
+            (embeddings, w.positions.constant_pad_nd([0, room]))
+        };
+        let (embeddings, positions): (Vec<_>, Vec<_>) = woven.iter().map(|w| padded(w)).unzip();
+        let row = positions[0].dim() as i64 - 2;
+        Self {
+            embeddings: Tensor::cat(&embeddings, 0),
+            positions: Tensor::cat(&positions, row),
+            lengths,
+            next: woven.iter().map(|w| w.next).collect(),
+        }
+    }
+
+    /// Hidden states after each of `layers` blocks (0 is the embeddings), `[B, L, D]` each; what lies above the highest is not
+    /// computed.
+    pub fn hidden(&self, language: &Language, layers: &[usize]) -> Vec<Tensor> {
+        let highest = layers.iter().copied().max().unwrap_or(0);
+        let mut all = vec![];
+        let reading = Reading {
+            layers: Some(&mut all),
+            stop_after: (highest < language.layers()).then_some(highest),
+            ..Reading::causal(&self.positions)
+        };
+        let _ = language.read(&self.embeddings, reading);
+        layers.iter().map(|&layer| all[layer].shallow_clone()).collect()
+    }
+
+    /// Answer greedily, each sequence until it says one of `ends` or as many tokens as `limits` allows it; the hidden states of
+    /// `layers` that led to each token are kept.
+    pub fn speak(&self, language: &Language, layers: &[usize], limits: &[usize], ends: &[i64]) -> Heard {
+        let _guard = tch::no_grad_guard();
+        let (device, count) = (self.embeddings.device(), self.lengths.len());
+        let mut cache = KvCache::default();
+        let mut all = vec![];
+        let reading = Reading { cache: Some(&mut cache), layers: Some(&mut all), ..Reading::causal(&self.positions) };
+        let hidden = language.read(&self.embeddings, reading);
+        let [_, longest, width] = hidden.size()[..] else { unreachable!("hidden states are [B, L, D]") };
+        let last: Vec<i64> = self.lengths.iter().map(|&n| n as i64 - 1).collect();
+        let at = Tensor::from_slice(&last).to_device(device).reshape([-1, 1, 1]).expand([-1, 1, width], false);
+        let end_of = |x: &Tensor| x.gather(1, &at, false).squeeze_dim(1);
+        let prompt: Vec<_> = layers.iter().map(|&layer| all[layer].shallow_clone()).collect();
+        let host = |x: Tensor| x.to_device(Device::Cpu).to_kind(Kind::Float);
+        // [K, B, D]
+        let stacked = |states: &[Tensor]| (!states.is_empty()).then(|| host(Tensor::stack(states, 0)));
+        let mut now = stacked(&prompt.iter().map(end_of).collect::<Vec<_>>());
+        let mut logits = language.logits(&end_of(&hidden));
+        let even = self.lengths.iter().all(|&n| n as i64 == longest);
+        let seen: Vec<bool> = self.lengths.iter().flat_map(|&n| (0..longest).map(move |i| i < n as i64)).collect();
+        let mut allowed = Tensor::from_slice(&seen).reshape([count as i64, 1, longest]).to_device(device);
+        let mut said: Vec<Vec<i64>> = vec![vec![]; count];
+        let mut states: Vec<Vec<Tensor>> = (0..count).map(|_| vec![]).collect();
+        let mut done: Vec<bool> = limits.iter().map(|&limit| limit == 0).collect();
+        for step in 0.. {
+            if done.iter().all(|&d| d) {
+                break;
+            }
+            let words = Vec::<i64>::try_from(logits.argmax(-1, false).to_device(Device::Cpu)).expect("a vector of ids");
+            for (row, &word) in words.iter().enumerate() {
+                if done[row] {
+                    continue;
+                }
+                said[row].push(word);
+                if let Some(now) = &now {
+                    states[row].push(now.select(1, row as i64));
+                }
+                done[row] = ends.contains(&word) || said[row].len() >= limits[row];
+            }
+            if done.iter().all(|&d| d) {
+                break;
+            }
+            let next: Vec<i64> = self.next.iter().map(|next| next + step).collect();
+            let mut shape = self.positions.size();
+            *shape.last_mut().expect("positions have dimensions") = 1;
+            let positions = Tensor::from_slice(&next).to_device(device).unsqueeze(1).expand(&shape, false);
+            allowed = Tensor::cat(&[&allowed, &Tensor::ones([count as i64, 1, 1], (Kind::Bool, device))], 2);
+            let mut all = vec![];
+            let reading = Reading {
+                cache: Some(&mut cache),
+                layers: Some(&mut all),
+                sight: if even { Sight::Causal } else { Sight::Allowed(&allowed) },
+                ..Reading::causal(&positions)
+            };
+            let embedded = language.embed(&Tensor::from_slice(&words).to_device(device).unsqueeze(1));
+            let hidden = language.read(&embedded, reading).squeeze_dim(1);
+            let chosen: Vec<_> = layers.iter().map(|&layer| all[layer].squeeze_dim(1)).collect();
+            now = stacked(&chosen);
+            logits = language.logits(&hidden);
+        }
+        Heard { said, states, prompt }
+    }
 }

@@ -1,6 +1,8 @@
 //! A model as it was downloaded: a folder in Hugging Face's layout, and the fields of its `config.json`.
 
 use crate::TeacherError;
+use crate::words::OpenText;
+use apprentice_core::hash::content_hash;
 use apprentice_nn::Weights;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,15 @@ impl Family {
     /// Whether it gives embeddings; the others answer.
     pub fn embeds(self) -> bool {
         matches!(self, Self::Bert | Self::Clip | Self::Siglip)
+    }
+
+    /// How a question is put to it without a chat template.
+    pub fn frame(self) -> OpenText {
+        OpenText::new(match self {
+            Self::Llava => "USER: {images}\n{question} ASSISTANT:",
+            Self::Blip2 => "Question: {question} Answer:",
+            _ => "{images}{question}",
+        })
     }
 
     /// As in the `architectures` of a `config.json`.
@@ -128,6 +139,14 @@ impl ModelFolder {
     /// What it is.
     pub fn family(&self) -> Family {
         self.family
+    }
+
+    /// Content hash of every file that a model is read from: configuration, tokenizer, templates and weights.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn identity(&self) -> Result<String, TeacherError> {
+        identity(&self.path)
     }
 
     /// The fields of `config.json`.
@@ -271,4 +290,27 @@ impl Fields {
         let word = self.text(name, Some(absent))?;
         apprentice_nn::Activation::from_name(&word).ok_or_else(|| self.wrong(name, "a known activation"))
     }
+}
+
+/// Content hash of the documents and weights in a folder (of a model, or of an adapter).
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn identity(folder: &Path) -> Result<String, TeacherError> {
+    let fail = |source| TeacherError::from(apprentice_store::StoreError::io("read", folder, source));
+    let mut files = vec![];
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let known = ["json", "jinja", "model", "safetensors", "bin", "pth", "pt"];
+        if path.is_file() && path.extension().is_some_and(|e| known.iter().any(|k| e == *k)) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut list = String::new();
+    for path in files {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        list.push_str(&format!("{name} {}\n", apprentice_store::hash_file(&path)?));
+    }
+    Ok(content_hash(list.as_bytes())[..16].to_string())
 }

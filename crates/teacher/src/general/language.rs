@@ -110,6 +110,15 @@ const CONTEXT: (&str, i64) = ("max_position_embeddings", 2048);
 /// T5's positions are relative, so this is only what it was trained on.
 const T5_CONTEXT: (&str, i64) = ("n_positions", 512);
 
+/// A picture as a model's language side reads it.
+#[derive(Debug)]
+pub struct Seen {
+    /// `[n, D]`.
+    pub vectors: Tensor,
+    /// Rows and columns, for a model with rotary axes (Qwen2.5-VL).
+    pub grid: Option<[i64; 2]>,
+}
+
 /// How a model looks at pictures.
 #[derive(Debug)]
 enum Eyes {
@@ -257,9 +266,44 @@ impl LanguageModel {
     /// # Errors
     /// When a chat is asked for and the model has no template, or the tokenizer refuses.
     pub fn parts(&self, ask: &Ask, images: &[Image]) -> Result<Vec<Part>, TeacherError> {
+        self.parts_of(ask, &self.look(images)?)
+    }
+
+    /// Pictures as the language side reads them, to ask several questions about.
+    ///
+    /// # Errors
+    /// [`TeacherError::NoEyes`] when the model reads no pictures.
+    pub fn look(&self, images: &[Image]) -> Result<Vec<Seen>, TeacherError> {
         if !images.is_empty() && self.image_token.is_none() {
             return Err(TeacherError::NoEyes { family: self.family.architecture() });
         }
+        let see = |image| {
+            let (vectors, grid) = self.see(image);
+            Seen { vectors, grid }
+        };
+        Ok(images.iter().map(see).collect())
+    }
+
+    /// The text that stands for a picture in a prompt, or `None` for a model that reads none.
+    ///
+    /// # Errors
+    /// When the tokenizer does not know the model's image token.
+    pub fn image_text(&self) -> Result<Option<String>, TeacherError> {
+        let Some(token) = self.image_token else { return Ok(None) };
+        let text = self.tokenizer.token(token)?;
+        // Qwen's pictures stand between two marks.
+        let marks = ["vision_start_token_id", "vision_end_token_id"].map(|key| self.config.int(key, None));
+        Ok(Some(match marks {
+            [Ok(start), Ok(end)] => format!("{}{text}{}", self.tokenizer.token(start)?, self.tokenizer.token(end)?),
+            _ => text,
+        }))
+    }
+
+    /// As [`LanguageModel::parts`], with pictures that were looked at already.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::parts`].
+    pub fn parts_of(&self, ask: &Ask, images: &[Seen]) -> Result<Vec<Part>, TeacherError> {
         let ids = if ask.chat {
             let Some(chat) = &self.chat else {
                 let path = self.config.file().with_file_name("chat_template.jinja");
@@ -285,9 +329,9 @@ impl LanguageModel {
         }
         let mut parts = vec![];
         for (index, piece) in pieces.into_iter().enumerate() {
-            if let Some(image) = index.checked_sub(1).map(|i| &images[i]) {
-                let (vectors, grid) = self.see(image);
-                parts.push(Part::Vectors { name: format!("image.{}", index - 1), token, vectors, grid });
+            if let Some(Seen { vectors, grid }) = index.checked_sub(1).map(|i| &images[i]) {
+                let (name, vectors) = (format!("image.{}", index - 1), vectors.shallow_clone());
+                parts.push(Part::Vectors { name, token, vectors, grid: *grid });
             }
             parts.push(Part::Tokens(piece.to_vec()));
         }

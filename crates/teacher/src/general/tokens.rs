@@ -65,6 +65,16 @@ impl ModelTokenizer {
         self.inner.token_to_id(token).map(i64::from)
     }
 
+    /// The token of an id, as it is written in a prompt.
+    ///
+    /// # Errors
+    /// [`TeacherError::Tokenizer`] when there is none.
+    pub fn token(&self, id: i64) -> Result<String, TeacherError> {
+        u32::try_from(id).ok().and_then(|id| self.inner.id_to_token(id)).ok_or_else(|| TeacherError::Tokenizer {
+            reason: format!("{}: no token has the id {id} that the model's configuration names", self.path.display()),
+        })
+    }
+
     /// Ids of a text; tokens written out in it are those tokens. `wrapped` adds what the tokenizer puts around a text
     /// (a first token, separators).
     ///

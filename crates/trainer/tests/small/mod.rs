@@ -26,6 +26,12 @@ pub const TEACHER: &[&str] = &[
     "quiz_samples=4",
 ];
 
+/// A small published model's folder.
+pub fn published(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../teacher/tests/fixtures/general").join(name);
+    folder.display().to_string()
+}
+
 /// A command line with the settings of a short run and more.
 pub fn short<'a>(words: &[&'a str], settings: &[&'a str]) -> Vec<&'a str> {
     let settings = SHORT.iter().chain(settings).flat_map(|setting| ["--set", setting]);

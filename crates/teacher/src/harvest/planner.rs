@@ -1,19 +1,17 @@
-//! Harvest: run a frozen model once over samples and keep what it gives.
-//!
-//! The model is a [`Guide`]: a [`Teacher`], or a [`Student`] for the self-distillation control.
+//! Harvesting a model on the planner's own eyes: a [`Teacher`], or a [`Student`] for the self-distillation control.
 
-use crate::{CacheSpec, CacheWriter, GuidanceCache, Precision, Teacher, TeacherError};
+use super::{Giver, Price, price, run};
+use crate::cache::Row;
+use crate::{CacheSpec, GuidanceCache, Precision, Teacher, TeacherError};
 use apprentice_core::contract::Preprocessing;
 use apprentice_core::sample::SampleId;
 use apprentice_core::{Command, HORIZON_STEPS, Progress};
-use apprentice_data::{Frame, Loader, LoaderConfig, WorldSet};
+use apprentice_data::{Frame, Loader, LoaderConfig, View, WorldSet};
 use apprentice_planner::batch::observe;
 use apprentice_planner::{Draw, Inputs, Student, StudentConfig};
-use apprentice_store::{RunLock, sweep};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 use tch::{Device, Tensor, no_grad};
 
 /// Where guidance is taken.
@@ -154,17 +152,6 @@ pub struct Harvest<'a> {
     pub taps: &'a [Tap],
 }
 
-/// What a harvest would cost.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Price {
-    /// Samples.
-    pub samples: usize,
-    /// Bytes on disk, by tap.
-    pub bytes: Vec<(String, u64)>,
-    /// Seconds on this machine, from a few batches.
-    pub seconds: f64,
-}
-
 impl Harvest<'_> {
     fn spec(&self, tap: Tap) -> Result<CacheSpec, TeacherError> {
         let shape = self
@@ -174,8 +161,10 @@ impl Harvest<'_> {
         Ok(CacheSpec {
             teacher: self.teacher_hash.into(),
             tap: tap.name().into(),
+            prompt: String::new(),
             preprocessing: self.guide.preprocessing().hash(),
-            augmentation: "none".into(),
+            augmentation: View::Plain.name(),
+            knows_truth: false,
             precision: tap.precision(),
             shape,
             shard_samples: SHARD_SAMPLES,
@@ -198,24 +187,12 @@ impl Harvest<'_> {
         Ok(no_grad(|| self.guide.taste(&inputs, self.taps).iter().map(rows).collect()))
     }
 
-    /// What it would cost, without writing anything.
+    /// What it would cost, without writing anything; `folder` is where it would go.
     ///
     /// # Errors
     /// When a sample cannot be read.
-    pub fn price(&self) -> Result<Price, TeacherError> {
-        let price = |&tap: &Tap| Ok((tap.name().to_string(), self.spec(tap)?.price_bytes(self.ids.len())));
-        let bytes = self.taps.iter().map(price).collect::<Result<_, TeacherError>>()?;
-        let few = &self.ids[..self.ids.len().min(3 * BATCH)];
-        let mut seconds = 0.0;
-        if !few.is_empty() {
-            let mut loader = self.loader(few)?;
-            let begun = Instant::now();
-            for step in 0..loader.batches() {
-                self.taste(&loader.batch(step)?)?;
-            }
-            seconds = begun.elapsed().as_secs_f64() / few.len() as f64 * self.ids.len() as f64;
-        }
-        Ok(Price { samples: self.ids.len(), bytes, seconds })
+    pub fn price(&self, folder: Option<&Path>) -> Result<Price, TeacherError> {
+        price(self, self.ids, folder)
     }
 
     /// Write what is missing in `folder`, one folder per tap, and open the caches.
@@ -223,40 +200,31 @@ impl Harvest<'_> {
     /// # Errors
     /// When a sample cannot be read, a file cannot be written, or the folder holds other guidance.
     pub fn run(&self, folder: &Path, progress: &dyn Progress) -> Result<Vec<GuidanceCache>, TeacherError> {
-        let _lock = RunLock::acquire(folder)?;
-        for tap in self.taps {
-            sweep(&folder.join(tap.name()))?;
-        }
-        let open = |&tap: &Tap| CacheWriter::open(&folder.join(tap.name()), self.spec(tap)?, self.ids.to_vec());
-        let writers = self.taps.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        progress.start("harvest", self.ids.len() as u64);
-        for shard in 0..self.ids.len().div_ceil(SHARD_SAMPLES) {
-            let missing: Vec<_> = writers.iter().map(|w| !w.has(shard)).collect();
-            let Some(ids) = writers.first().map(|w| w.shard_ids(shard)) else { break };
-            if missing.iter().any(|&m| m) {
-                let mut loader = self.loader(ids)?;
-                let mut kept: Vec<Vec<Option<Vec<f32>>>> = vec![vec![]; writers.len()];
-                for step in 0..loader.batches() {
-                    let frames = loader.batch(step)?;
-                    for (kept, values) in kept.iter_mut().zip(self.taste(&frames)?) {
-                        kept.extend(values.into_iter().map(Some));
-                    }
-                    progress.advance(frames.len() as u64);
-                }
-                for ((writer, rows), _) in writers.iter().zip(&kept).zip(&missing).filter(|(_, missing)| **missing) {
-                    writer.write(shard, rows)?;
-                }
-            } else {
-                progress.advance(ids.len() as u64);
+        run(self, self.ids, folder, progress)
+    }
+}
+
+impl Giver for Harvest<'_> {
+    fn taps(&self) -> Result<Vec<(String, CacheSpec)>, TeacherError> {
+        self.taps.iter().map(|&tap| Ok((tap.name().to_string(), self.spec(tap)?))).collect()
+    }
+
+    fn give(&self, ids: &[SampleId], progress: &dyn Progress) -> Result<Vec<Vec<Option<Row>>>, TeacherError> {
+        let mut loader = self.loader(ids)?;
+        let mut kept: Vec<Vec<Option<Row>>> = vec![vec![]; self.taps.len()];
+        for step in 0..loader.batches() {
+            let frames = loader.batch(step)?;
+            for (kept, values) in kept.iter_mut().zip(self.taste(&frames)?) {
+                kept.extend(values.into_iter().map(|row| Some(row.into())));
             }
+            progress.advance(frames.len() as u64);
         }
-        progress.finish();
-        self.taps.iter().map(|tap| GuidanceCache::open(&folder.join(tap.name()))).collect()
+        Ok(kept)
     }
 }
 
 /// The rows of a tensor on the host.
-fn rows(tensor: &Tensor) -> Vec<Vec<f32>> {
+pub(super) fn rows(tensor: &Tensor) -> Vec<Vec<f32>> {
     let flat = tensor.flatten(1, -1).to_device(Device::Cpu).contiguous();
     let (count, width) = flat.size2().expect("flattened to two dimensions");
     let mut values = vec![0f32; (count * width) as usize];
