@@ -7,9 +7,10 @@ Needs Python 3.9–3.11 with nuscenes-devkit==1.2.0, motmetrics==1.4.0, pandas<2
     python3 bench/nuscenes_devkit.py fixtures ../shared/data       # rewrites crates/data/tests/fixtures/nuscenes_devkit.json
     python3 bench/nuscenes_devkit.py compare ROOT SPLIT            # a data set that `apprentice data export` wrote
     python3 bench/nuscenes_devkit.py render ROOT                   # the devkit loads, renders and queries ROOT
-    python3 bench/nuscenes_devkit.py speed ../shared/data          # medians of interleaved pairs, one thread each
+    python3 bench/nuscenes_devkit.py motion UNIAD ROOT SPLIT       # UNIAD: a copy of github.com/OpenDriveLab/UniAD; needs PyTorch
+    python3 bench/nuscenes_devkit.py speed ../shared/data          # medians of interleaved pairs
 
-`compare` and `speed` also need `target/release/apprentice`. Each prints one JSON document.
+`compare`, `motion` and `speed` also need `target/release/apprentice`. Each prints one JSON document.
 """
 
 import argparse, contextlib, io, json, math, os, pathlib, random, statistics, subprocess, sys, tempfile, time
@@ -145,6 +146,57 @@ def compare(root, split):
             worst = max(found)
             out[what] = {"figures": len(found), "largest_difference": worst[0], "at": worst[1], "agree": worst[0] <= 1e-6}
     out["devkit"] = {"mean_ap": theirs["detection"]["mean_ap"], "amota": theirs["tracking"]["all"]["amota"], "off_road_rate": theirs["prediction"]["off_road_rate"]}
+    return out
+
+
+def motion(uniad, root, split):
+    """UniAD's own matching and errors against ours. Its forecasts are in the lidar frame, ours in the world."""
+    import importlib.util
+    import numpy as np
+    from nuscenes.eval.common.config import config_factory
+    from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes
+    from nuscenes.eval.detection.algo import calc_tp
+    from pyquaternion import Quaternion
+
+    folder = pathlib.Path(uniad) / "projects/mmdet3d_plugin/datasets/eval_utils"
+    sys.modules["uniad"] = importlib.util.module_from_spec(importlib.util.spec_from_loader("uniad", None, is_package=True))
+    sys.modules["uniad"].__path__ = [str(folder)]
+    theirs = importlib.import_module("uniad.eval_utils")
+    root = pathlib.Path(root)
+    nusc = quiet(lambda: open_set(root))
+    with tempfile.TemporaryDirectory() as made:
+        results = pathlib.Path(made)
+        subprocess.run([EXAMPLE, "results", str(root), split, made], check=True)
+        command = [APPRENTICE, "eval", "prediction", "--data", f"nuscenes:{root}", "--results", str(results / "motion-uniad.json")]
+        ours = json.loads(subprocess.run([*command, "--protocol", "motion-uniad", "--split", split, "--json"], check=True, capture_output=True).stdout)
+        document = json.loads((results / "motion-uniad.json").read_text())
+        for token, boxes in document["results"].items():
+            data = nusc.get("sample_data", nusc.get("sample", token)["data"]["LIDAR_TOP"])
+            mounting, pose = nusc.get("calibrated_sensor", data["calibrated_sensor_token"]), nusc.get("ego_pose", data["ego_pose_token"])
+            into = (Quaternion(pose["rotation"]) * Quaternion(mounting["rotation"])).inverse.rotation_matrix
+            origin = Quaternion(pose["rotation"]).rotate(mounting["translation"]) + np.array(pose["translation"])
+            for box in boxes:
+                points = np.array(box.pop("futures"))
+                height = np.full(points.shape[:2] + (1,), box["translation"][2])
+                box["predict_traj"] = ((np.concatenate([points, height], axis=2) - origin) @ into.T)[..., :2].tolist()
+                box["predict_traj_score"] = [0.0] * len(points)
+        converted = results / "converted.json"
+        converted.write_text(json.dumps(document))
+        config = config_factory("detection_cvpr_2019")
+        said, _ = quiet(lambda: theirs.load_prediction(str(converted), 500, theirs.DetectionMotionBox, category_convert_type="motion_category"))
+        truth = quiet(lambda: theirs.load_gt(nusc, split, theirs.DetectionMotionBox_modified, category_convert_type="motion_category"))
+    said, truth = (filter_eval_boxes(nusc, add_center_dist(nusc, boxes), config.class_range) for boxes in (said, truth))
+    metric_utils = importlib.import_module("uniad.metric_utils")
+    out = {}
+    for row, name in zip(ours["groups"], ["car", "pedestrian"]):
+        near, matched, missed, count = theirs.accumulate(truth, said, name, config.dist_fcn_callable, 2.0)
+        _, hits, _, _ = theirs.accumulate_motion(truth, said, name, config.dist_fcn_callable, metric_utils.traj_fde, 2.0, 2.0)
+        figures = {
+            "agents": count, "matched": matched, "hits": hits, "false_positives": missed, "epa": (hits - 0.5 * missed) / (count + 1e-5),
+            **{key: calc_tp(near, config.min_recall, metric) for key, metric in (("min_ade_m", "min_ade_err"), ("min_fde_m", "min_fde_err"), ("miss_rate", "miss_rate_err"))},
+        }
+        worst = max(differences(row, clean(figures)))
+        out[row["name"]] = {"uniad": clean(figures), "largest_difference": worst[0], "at": worst[1]}
     return out
 
 
@@ -284,6 +336,10 @@ def main():
     comparing = verbs.add_parser("compare")
     comparing.add_argument("root")
     comparing.add_argument("split")
+    matching = verbs.add_parser("motion")
+    matching.add_argument("uniad")
+    matching.add_argument("root")
+    matching.add_argument("split")
     verbs.add_parser("render").add_argument("root")
     timing = verbs.add_parser("speed")
     timing.add_argument("shared")
@@ -293,6 +349,7 @@ def main():
     found = {
         "fixtures": lambda: fixtures(a.shared),
         "compare": lambda: compare(a.root, a.split),
+        "motion": lambda: motion(a.uniad, a.root, a.split),
         "render": lambda: render(a.root),
         "speed": lambda: speed(a.shared, a.pairs, a.copies),
     }[a.verb]()

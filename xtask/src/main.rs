@@ -1,4 +1,4 @@
-//! Set-up and chores: `cargo xtask setup | demo | test | check`.
+//! Set-up and chores: `cargo xtask setup | demo | test | mutations | check`.
 //!
 //! Nothing of the product lives here: `demo` runs the `apprentice` binary as a user would.
 
@@ -6,6 +6,7 @@
 
 mod check;
 mod demo;
+mod mutations;
 mod setup;
 mod test;
 
@@ -22,6 +23,7 @@ usage: cargo xtask <command>
   demo [--out DIR] [--seed N]
                    set up, build, then worlds, teacher, guidance, students, judging, report
   test [--full]    set up, then check and every test; --full adds the slow suites
+  mutations        over 100,000 damaged files for the readers of data sets and results, counted; also part of test --full
   check            formatting, lints, docs and the arrows between rooms
 ";
 
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Some((&"sentence-encoder", [])) => setup::sentence_encoder(),
         Some((&"check", [])) => setup::setup(false).and_then(|()| check::check()),
         Some((&"test", rest)) => setup::setup(false).and_then(|()| test::test(rest.contains(&"--full"))),
+        Some((&"mutations", [])) => setup::setup(false).and_then(|()| mutations::mutations()),
         Some((&"demo", rest)) => setup::setup(false).and_then(|()| demo::demo(rest)),
         _ => {
             eprint!("{USAGE}");

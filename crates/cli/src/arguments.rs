@@ -110,7 +110,7 @@ pub enum DataVerb {
     Info(DataRead),
     /// Read everything, report what is wrong; the exit code is not zero if anything is
     Check(DataRead),
-    /// Write simulated worlds as another data set
+    /// Write simulated worlds, or recorded scenes with rendered pictures, as another data set
     Export(DataExport),
 }
 
@@ -127,7 +127,7 @@ pub struct DataRead {
 /// `data export`
 #[derive(Args, Debug)]
 pub struct DataExport {
-    /// Worlds
+    /// Worlds, or recorded scenes without pictures (`scenarionet:DIR`), which are rendered
     #[arg(long)]
     pub data: Source,
     /// Format
@@ -142,7 +142,10 @@ pub struct DataExport {
     /// Parts of the worlds, comma separated
     #[arg(long, value_delimiter = ',', default_value = "test,driving")]
     pub parts: Vec<String>,
-    /// At most this many worlds
+    /// Of recorded scenes: take the cameras of the scenes of the same name in this data set (`nuscenes:ROOT`)
+    #[arg(long, value_name = "SOURCE")]
+    pub cameras_of: Option<Source>,
+    /// At most this many worlds or scenes
     #[arg(long)]
     pub limit: Option<usize>,
     /// Pictures' width and height
@@ -492,7 +495,7 @@ pub enum EvalVerb {
     Detection(EvalResults),
     /// A nuScenes tracking result file: AMOTA, AMOTP, CLEAR-MOT
     Tracking(EvalResults),
-    /// A nuScenes prediction result file, or a detection file with futures under `motion-vad`
+    /// A nuScenes prediction result file, or a detection file with futures under `motion-vad` or `motion-uniad`
     Prediction(EvalPrediction),
     /// Captions: BLEU, METEOR, ROUGE-L, CIDEr-D
     Captions(EvalCaptions),
@@ -536,7 +539,7 @@ pub struct EvalPrediction {
     /// What and where.
     #[command(flatten)]
     pub common: EvalResults,
-    /// `prediction-icra-2020` or `motion-vad`
+    /// `prediction-icra-2020`, `motion-vad` or `motion-uniad`
     #[arg(long, default_value = "prediction-icra-2020")]
     pub protocol: String,
 }

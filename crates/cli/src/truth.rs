@@ -5,10 +5,10 @@ use apprentice_core::trajectory::HORIZON_STEPS;
 use apprentice_data::nuscenes::tables::{Annotation, Place};
 use apprentice_data::nuscenes::token::Token;
 use apprentice_data::nuscenes::{MapExpansion, NuScenes, class_of_category, yaw_rad};
-use apprentice_eval::EvalError;
 use apprentice_eval::detection::Named;
 use apprentice_eval::perception::{ATTRIBUTES, TruthBox, TruthSample, WorldBox};
 use apprentice_eval::prediction::{self, PredictedAgent};
+use apprentice_eval::{EvalError, motion_uniad};
 use std::collections::BTreeMap;
 
 /// Boxes in these take no part.
@@ -18,11 +18,32 @@ fn world_box(place: &Place, size_wlh_m: [f64; 3]) -> WorldBox {
     WorldBox { center: place.translation, size_wlh_m, rotation: place.rotation }
 }
 
-/// The keyframes of a split, scene after scene.
+/// The keyframes of a split, scene after scene. Futures are the next keyframes', as far as they follow without a gap.
 ///
 /// # Errors
 /// When the split is not in this data set, or a keyframe has no pose.
 pub fn truth_of(set: &NuScenes, split: &str) -> Result<Vec<TruthSample>, BoxedError> {
+    let next = |a: &Annotation| {
+        let ahead = set.ahead(a, HORIZON_STEPS);
+        ahead.map(|a| [a.place.translation[0], a.place.translation[1]]).collect()
+    };
+    truth_with(set, split, next)
+}
+
+/// The same with the futures that `motion-uniad` compares with.
+///
+/// # Errors
+/// As [`truth_of`].
+pub fn truth_for_uniad(set: &NuScenes, split: &str) -> Result<Vec<TruthSample>, BoxedError> {
+    let (steps, limit_s) = motion_uniad::protocol()?.values.future();
+    truth_with(set, split, |a| set.future(a, steps, limit_s))
+}
+
+fn truth_with(
+    set: &NuScenes,
+    split: &str,
+    future: impl Fn(&Annotation) -> Vec<[f64; 2]>,
+) -> Result<Vec<TruthSample>, BoxedError> {
     let tables = &set.tables;
     let category = |a: &Annotation| tables.instances[a.instance as usize].category as usize;
     let classes: Vec<_> = tables.categories.iter().map(|name| class_of_category(name)).collect();
@@ -39,7 +60,6 @@ pub fn truth_of(set: &NuScenes, split: &str) -> Result<Vec<TruthSample>, BoxedEr
                     bicycle_racks.push(world_box(&annotation.place, annotation.size_wlh_m));
                 }
                 let Some(class) = classes[category(annotation)] else { continue };
-                let ahead = set.ahead(annotation, HORIZON_STEPS);
                 boxes.push(TruthBox {
                     bounds: world_box(&annotation.place, annotation.size_wlh_m),
                     class,
@@ -47,7 +67,7 @@ pub fn truth_of(set: &NuScenes, split: &str) -> Result<Vec<TruthSample>, BoxedEr
                     attribute: attributes.get(annotation.attribute as usize).copied().flatten(),
                     points: annotation.lidar_points.saturating_add(annotation.radar_points),
                     track: annotation.instance,
-                    future: ahead.map(|a| [a.place.translation[0], a.place.translation[1]]).collect(),
+                    future: future(annotation),
                 });
             }
             out.push(TruthSample {

@@ -17,6 +17,7 @@ pub mod geometry;
 pub mod guidance;
 pub mod hash;
 pub mod infractions;
+pub mod json;
 pub mod progress;
 pub mod rng;
 pub mod sample;

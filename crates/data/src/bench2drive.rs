@@ -4,7 +4,8 @@
 //! its rear axle. Clips run at 10 Hz and every fifth frame is a keyframe; clips that [`crate::export`] wrote run at 2 Hz
 //! and every frame is one. Which it is, the caller says.
 
-use crate::DataError;
+use crate::error::{DataError, read_json};
+use crate::fault::{Fault, whole_jpeg};
 use crate::scenarionet::{Moment, Scene};
 use apprentice_core::camera::REAR_AXLE_TO_CENTER_M;
 use apprentice_core::geometry::DVec2;
@@ -108,7 +109,7 @@ fn read(path: &Path) -> Result<Frame, DataError> {
         .take(LONGEST)
         .read_to_end(&mut bytes)
         .map_err(|e| DataError::invalid(path, "gzip", e.to_string()))?;
-    let raw: Raw = serde_json::from_slice(&bytes).map_err(|e| DataError::invalid(path, "annotation", e.to_string()))?;
+    let raw: Raw = read_json(path, &bytes)?;
     let mut boxes = BTreeMap::new();
     let mut ego = None;
     for (at, b) in raw.bounding_boxes.iter().enumerate() {
@@ -155,6 +156,44 @@ pub fn read_clip(clip: &Path, stride: usize) -> Result<Scene, DataError> {
     numbers.values_mut().zip(1_u32..).for_each(|(number, next)| *number = next);
     let moments = (0..frames.len()).map(|at| moment(&name, &frames, at, &numbers)).collect();
     Ok(Scene { name, place, moments })
+}
+
+/// Everything that is wrong with a clip that can be read: frames behind a gap, keyframes without a picture, pictures that are no
+/// whole JPEG.
+///
+/// # Errors
+/// When its folder cannot be listed.
+pub fn faults(clip: &Path, stride: usize) -> Result<Vec<Fault>, DataError> {
+    let stride = stride.max(1);
+    let folder = clip.join("anno");
+    let io = |source| DataError::Io { path: folder.clone(), source };
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".json.gz")).and_then(|n| n.parse::<usize>().ok());
+        numbers.extend(number.filter(|n| n % stride == 0));
+    }
+    numbers.sort_unstable();
+    let mut faults = Vec::new();
+    let mut add = |kind: &str, path: &Path, problem: String| {
+        let subject = path.strip_prefix(clip.parent().unwrap_or(clip)).unwrap_or(path).display().to_string();
+        faults.push(Fault { kind: kind.into(), subject, problem });
+    };
+    let whole = numbers.iter().zip((0..).step_by(stride)).take_while(|(found, wanted)| **found == *wanted).count();
+    if whole < numbers.len() {
+        let missing = folder.join(format!("{:05}.json.gz", whole * stride));
+        add("sample", &missing, format!("the file is missing, and {} behind it are not read", numbers.len() - whole));
+    }
+    for number in &numbers[..whole] {
+        for path in pictures(clip, *number) {
+            if !path.is_file() {
+                add("file", &path, "the file is missing".into());
+            } else if let Err(problem) = whole_jpeg(&path, None) {
+                add("image", &path, problem);
+            }
+        }
+    }
+    Ok(faults)
 }
 
 fn moment(clip: &str, frames: &[Frame], at: usize, numbers: &BTreeMap<&str, u32>) -> Moment {

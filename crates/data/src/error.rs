@@ -94,13 +94,23 @@ impl DataError {
     }
 }
 
+/// Read a JSON document of somebody else's data set.
+pub(crate) fn read_json<'a, T: serde::Deserialize<'a>>(path: &Path, bytes: &'a [u8]) -> Result<T, DataError> {
+    apprentice_core::json::read(bytes).map_err(|fault| {
+        let field = if fault.field.is_empty() { "document".into() } else { fault.field };
+        DataError::invalid(path, field, fault.message)
+    })
+}
+
 impl Hint for DataError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Store(e) => e.hint(),
             Self::Road { source, .. } => source.hint(),
             Self::Sim { source, .. } => source.hint(),
-            Self::Invalid { path, .. } => Some(format!("make {} again with the command that wrote it", path.display())),
+            Self::Invalid { path, .. } => {
+                Some(format!("make {} again with the command that wrote it, or unpack it again", path.display()))
+            }
             Self::OtherSplit { .. } => {
                 Some("use another --out folder, or the --size and --seed that made this one".into())
             }
@@ -111,7 +121,9 @@ impl Hint for DataError {
                 "{} is damaged or was edited: unpack it again; a number that is NaN is no JSON",
                 path.display()
             )),
-            Self::Request(_) => None,
+            Self::Request(_) => {
+                Some("`apprentice data info SOURCE` lists what a source holds: versions, splits, scenes".into())
+            }
         }
     }
 }

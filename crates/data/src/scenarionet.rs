@@ -25,6 +25,13 @@ const SAMPLE_DT_S: f64 = WAYPOINT_DT_S / KEYFRAME_STRIDE as f64;
 /// Map elements are kept this far ahead and behind, and aside, metres.
 const MAP_RANGE_M: [f64; 2] = [48.0, 32.0];
 
+/// Coordinates are never further from a map's origin, metres.
+const FAR_M: f64 = 1e7;
+/// Nothing on a road is larger, metres.
+const LARGEST_M: f64 = 100.0;
+/// No car drives faster, m/s.
+const FASTEST_MPS: f64 = 150.0;
+
 /// A scene that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioNetError {
@@ -96,62 +103,80 @@ pub struct Scene {
 }
 
 #[derive(Deserialize)]
-struct RawScene {
-    id: String,
-    length: usize,
-    metadata: RawMetadata,
-    tracks: BTreeMap<String, RawTrack>,
-    map_features: BTreeMap<String, RawFeature>,
+pub(crate) struct RawScene {
+    pub(crate) id: String,
+    pub(crate) length: usize,
+    pub(crate) metadata: RawMetadata,
+    pub(crate) tracks: BTreeMap<String, RawTrack>,
+    pub(crate) map_features: BTreeMap<String, RawFeature>,
 }
 
 #[derive(Deserialize)]
-struct RawMetadata {
+pub(crate) struct RawMetadata {
     #[serde(default)]
-    map: String,
-    sdc_id: String,
-    ts: Vec<f64>,
+    pub(crate) map: String,
+    pub(crate) sdc_id: String,
+    pub(crate) ts: Vec<f64>,
 }
 
 #[derive(Deserialize)]
-struct RawTrack {
+pub(crate) struct RawTrack {
     #[serde(rename = "type")]
-    kind: String,
-    state: RawState,
+    pub(crate) kind: String,
+    pub(crate) state: RawState,
     #[serde(default)]
-    metadata: RawTrackMetadata,
+    pub(crate) metadata: RawTrackMetadata,
 }
 
 #[derive(Default, Deserialize)]
-struct RawTrackMetadata {
+pub(crate) struct RawTrackMetadata {
     #[serde(rename = "type", default)]
-    category: String,
+    pub(crate) category: String,
 }
 
 #[derive(Deserialize)]
-struct RawState {
-    position: Vec<[f64; 3]>,
-    heading: Vec<f64>,
-    velocity: Vec<[f64; 2]>,
-    valid: Vec<f64>,
-    length: Vec<[f64; 1]>,
-    width: Vec<[f64; 1]>,
-    height: Vec<[f64; 1]>,
+pub(crate) struct RawState {
+    pub(crate) position: Vec<[f64; 3]>,
+    pub(crate) heading: Vec<f64>,
+    pub(crate) velocity: Vec<[f64; 2]>,
+    pub(crate) valid: Vec<f64>,
+    pub(crate) length: Vec<[f64; 1]>,
+    pub(crate) width: Vec<[f64; 1]>,
+    pub(crate) height: Vec<[f64; 1]>,
 }
 
 #[derive(Deserialize)]
-struct RawFeature {
+pub(crate) struct RawFeature {
     #[serde(rename = "type")]
-    kind: String,
+    pub(crate) kind: String,
     #[serde(default)]
-    polyline: Vec<Vec<f64>>,
+    pub(crate) polyline: Vec<Vec<f64>>,
+    /// Outline of a lane, where it is known.
+    #[serde(default)]
+    pub(crate) polygon: Vec<Vec<f64>>,
+}
+
+impl RawFeature {
+    /// What a feature of this name is.
+    pub(crate) fn class(&self, name: &str) -> Option<MapClass> {
+        Some(match self.kind.as_str() {
+            kind if kind.starts_with("LANE_") => MapClass::Centerline,
+            // The converter names the edges of the drivable area so, and types them as paint.
+            kind if kind.starts_with("ROAD_LINE_") && name.starts_with("boundary") => MapClass::Boundary,
+            kind if kind.starts_with("ROAD_LINE_") => MapClass::Divider,
+            kind if kind.starts_with("ROAD_EDGE") => MapClass::Boundary,
+            "CROSSWALK" => MapClass::PedCrossing,
+            _ => return None,
+        })
+    }
 }
 
 impl RawState {
-    fn is_valid(&self, i: usize) -> bool {
+    pub(crate) fn is_valid(&self, i: usize) -> bool {
         self.valid.get(i).is_some_and(|v| *v > 0.5)
     }
 
-    fn pose(&self, i: usize) -> Pose2 {
+    pub(crate) fn pose(&self, i: usize) -> Pose2 {
         Pose2::new(self.position[i][0], self.position[i][1], self.heading[i])
     }
 
@@ -166,7 +191,7 @@ impl RawState {
 }
 
 /// nuScenes' detection class of a category; other data sets fall back on ScenarioNet's own coarse type.
-fn class_of(category: &str, kind: &str) -> Option<AgentClass> {
+pub(crate) fn class_of(category: &str, kind: &str) -> Option<AgentClass> {
     let has = |part: &str| category.starts_with(part);
     Some(match kind {
         _ if has("vehicle.car") || has("vehicle.emergency") => AgentClass::Car,
@@ -193,6 +218,14 @@ fn class_of(category: &str, kind: &str) -> Option<AgentClass> {
 /// # Errors
 /// At the first scene that cannot be read, or when there is none.
 pub fn read_dir(dir: &Path) -> Result<Vec<Scene>, ScenarioNetError> {
+    files(dir)?.iter().map(|path| read_scene(path)).collect()
+}
+
+/// The scene files of a folder, in order.
+///
+/// # Errors
+/// When the folder cannot be listed or holds none.
+pub fn files(dir: &Path) -> Result<Vec<PathBuf>, ScenarioNetError> {
     let io = |source| ScenarioNetError::Io { path: dir.to_path_buf(), source };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(io)? {
@@ -206,7 +239,7 @@ pub fn read_dir(dir: &Path) -> Result<Vec<Scene>, ScenarioNetError> {
         return Err(ScenarioNetError::NoScenes { path: dir.to_path_buf() });
     }
     paths.sort();
-    paths.iter().map(|path| read_scene(path)).collect()
+    Ok(paths)
 }
 
 /// Read one scene.
@@ -214,6 +247,11 @@ pub fn read_dir(dir: &Path) -> Result<Vec<Scene>, ScenarioNetError> {
 /// # Errors
 /// When the file cannot be read, is no scene, or contradicts itself.
 pub fn read_scene(path: &Path) -> Result<Scene, ScenarioNetError> {
+    read_raw(path).map(|raw| convert(&raw))
+}
+
+/// The checked contents of a scene file.
+pub(crate) fn read_raw(path: &Path) -> Result<RawScene, ScenarioNetError> {
     let io = |source| ScenarioNetError::Io { path: path.to_path_buf(), source };
     let mut bytes = std::fs::read(path).map_err(io)?;
     if bytes.starts_with(&[0x1f, 0x8b]) {
@@ -222,10 +260,16 @@ pub fn read_scene(path: &Path) -> Result<Scene, ScenarioNetError> {
         unpacked.map_err(|e| ScenarioNetError::Json { path: path.to_path_buf(), message: e.to_string() })?;
         bytes = plain;
     }
-    let raw: RawScene = serde_json::from_slice(&bytes)
-        .map_err(|e| ScenarioNetError::Json { path: path.to_path_buf(), message: e.to_string() })?;
+    let raw: RawScene =
+        apprentice_core::json::read(&bytes).map_err(|fault| match fault.is_json && !fault.field.is_empty() {
+            true => ScenarioNetError::Field { path: path.to_path_buf(), field: fault.field, message: fault.message },
+            false => {
+                let at = if fault.field.is_empty() { String::new() } else { format!("at `{}`: ", fault.field) };
+                ScenarioNetError::Json { path: path.to_path_buf(), message: at + &fault.message }
+            }
+        })?;
     check(&raw).map_err(|(field, message)| ScenarioNetError::Field { path: path.to_path_buf(), field, message })?;
-    Ok(convert(&raw))
+    Ok(raw)
 }
 
 /// Refuse what a later step would silently misread: other rates, tracks of other lengths, numbers that are none.
@@ -255,24 +299,50 @@ fn check(raw: &RawScene) -> Result<(), (String, String)> {
             let message = format!("expected {} entries, found {found}", raw.length);
             return Err((format!("tracks.{name}.state.{field}"), message));
         }
+        for i in (0..raw.length).filter(|&i| s.is_valid(i)) {
+            let at = |field: &str| format!("tracks.{name}.state.{field}[{i}]");
+            if s.position[i].iter().any(|v| v.abs() > FAR_M) {
+                return Err((at("position"), format!("further than {FAR_M} m from the map's origin")));
+            }
+            let sizes = [("length", s.length[i][0]), ("width", s.width[i][0]), ("height", s.height[i][0])];
+            if let Some((field, size)) = sizes.into_iter().find(|(_, v)| !(0.0..=LARGEST_M).contains(v)) {
+                return Err((at(field), format!("expected metres up to {LARGEST_M}, found {size}")));
+            }
+        }
+    }
+    let ego = &raw.tracks[&raw.metadata.sdc_id].state;
+    let valid: Vec<usize> = (0..raw.length).filter(|&i| ego.is_valid(i)).collect();
+    if let Some(pair) = valid.windows(2).find(|w| {
+        let step = ego.pose(w[1]).position().distance(ego.pose(w[0]).position());
+        step > FASTEST_MPS * SAMPLE_DT_S * (w[1] - w[0]) as f64
+    }) {
+        let field = format!("tracks.{}.state.position[{}]", raw.metadata.sdc_id, pair[1]);
+        return Err((field, format!("the ego moves faster than {FASTEST_MPS} m/s")));
     }
     for (name, feature) in &raw.map_features {
-        if let Some(i) = feature.polyline.iter().position(|p| p.len() < 2) {
-            let message = format!("expected x and y, found {} numbers", feature.polyline[i].len());
-            return Err((format!("map_features.{name}.polyline[{i}]"), message));
+        for (field, points) in [("polyline", &feature.polyline), ("polygon", &feature.polygon)] {
+            if let Some(i) = points.iter().position(|p| p.len() < 2 || p.iter().any(|v| v.abs() > FAR_M)) {
+                let message = format!("expected x and y up to {FAR_M} m, found {:?}", points[i]);
+                return Err((format!("map_features.{name}.{field}[{i}]"), message));
+            }
         }
     }
     Ok(())
 }
 
-fn convert(raw: &RawScene) -> Scene {
+pub(crate) fn convert(raw: &RawScene) -> Scene {
     let ego = &raw.tracks[&raw.metadata.sdc_id].state;
-    let keyframes = (0..raw.length).step_by(KEYFRAME_STRIDE).filter(|&i| ego.is_valid(i));
     Scene {
         name: raw.id.clone(),
         place: raw.metadata.map.clone(),
-        moments: keyframes.map(|i| moment(raw, ego, i)).collect(),
+        moments: keyframes(raw).map(|i| moment(raw, ego, i)).collect(),
     }
+}
+
+/// Samples of the tracks that are keyframes.
+pub(crate) fn keyframes(raw: &RawScene) -> impl Iterator<Item = usize> {
+    let ego = &raw.tracks[&raw.metadata.sdc_id].state;
+    (0..raw.length).step_by(KEYFRAME_STRIDE).filter(|&i| ego.is_valid(i))
 }
 
 fn moment(raw: &RawScene, ego: &RawState, i: usize) -> Moment {
@@ -346,15 +416,7 @@ fn agents(raw: &RawScene, frame: Pose2, i: usize) -> Vec<AgentLabel> {
 fn map(raw: &RawScene, frame: Pose2) -> Vec<MapLabel> {
     let mut labels = Vec::new();
     for (name, feature) in &raw.map_features {
-        let class = match feature.kind.as_str() {
-            kind if kind.starts_with("LANE_") => MapClass::Centerline,
-            // The converter names the edges of the drivable area so, and types them as paint.
-            kind if kind.starts_with("ROAD_LINE_") && name.starts_with("boundary") => MapClass::Boundary,
-            kind if kind.starts_with("ROAD_LINE_") => MapClass::Divider,
-            kind if kind.starts_with("ROAD_EDGE") => MapClass::Boundary,
-            "CROSSWALK" => MapClass::PedCrossing,
-            _ => continue,
-        };
+        let Some(class) = feature.class(name) else { continue };
         let mut piece: Vec<[f32; 2]> = Vec::new();
         let mut close = |piece: &mut Vec<[f32; 2]>| {
             let points_in_ego = std::mem::take(piece);

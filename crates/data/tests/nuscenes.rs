@@ -5,7 +5,7 @@
 #[allow(dead_code)] // the example uses the rest
 mod support;
 
-use apprentice_core::{Hint, Rng};
+use apprentice_core::Hint;
 use apprentice_data::DataError;
 use apprentice_data::nuscenes::{CanBus, MapExpansion, NuScenes, faults};
 use apprentice_eval::detection::{self, Named};
@@ -13,6 +13,7 @@ use apprentice_eval::prediction::{self, Forecast};
 use apprentice_eval::{EvalError, tracking};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use support::small;
 use support::truth::{futures_of, truth_of};
 
 fn shared() -> Option<PathBuf> {
@@ -87,52 +88,6 @@ fn the_real_boxes_of_mini_val_score_as_in_the_devkit() {
     let (worst, count) = compare(&serde_json::to_value(found).unwrap(), &fixture["prediction"], "prediction");
     println!("prediction: {count} figures, largest difference {worst:e}");
     assert!(count > 9 && entries.len() > 50);
-}
-
-/// A data set by hand: one scene of four keyframes, two boxes that move, all 13 tables.
-fn small(root: &Path) {
-    use apprentice_data::export::tables::{Annotated, Keyframe, Recording, SceneRows, write_tables};
-    use apprentice_data::nuscenes::tables::Place;
-    let level = [1.0, 0.0, 0.0, 0.0];
-    let keyframes = (0..4).map(|i| {
-        let t = f64::from(i);
-        let boxed = |object, category, x: f64, y: f64| Annotated {
-            object,
-            category,
-            attribute: None,
-            visibility: 4,
-            place: Place { translation: [x, y, 1.0], rotation: level },
-            size_wlh_m: [2.0, 4.0, 1.5],
-            lidar_points: 5,
-            radar_points: 0,
-        };
-        Keyframe {
-            timestamp_us: 1_000_000 + 500_000 * i as u64,
-            ego: Place { translation: [100.0 + 2.0 * t, 50.0, 0.0], rotation: level },
-            recordings: vec![Recording {
-                channel: "LIDAR_TOP".into(),
-                modality: "lidar",
-                in_ego: Place { translation: [0.9, 0.0, 1.8], rotation: level },
-                intrinsic: None,
-                filename: format!("samples/LIDAR_TOP/{i}.bin"),
-                width: 0,
-                height: 0,
-            }],
-            boxes: vec![
-                boxed(1, "vehicle.car", 110.0 + 4.0 * t, 52.0),
-                boxed(2, "human.pedestrian.adult", 105.0, 47.0 + t),
-                boxed(3, "vehicle.emergency.police", 90.0, 50.0),
-            ],
-        }
-    });
-    let scene = SceneRows {
-        name: "scene-0103".into(),
-        description: "by \"hand\"".into(),
-        location: "boston-seaport".into(),
-        logfile: "none".into(),
-        keyframes: keyframes.collect(),
-    };
-    write_tables(root, "v1.0-mini", &[scene], &[("boston-seaport".into(), "maps/m.png".into())]).unwrap();
 }
 
 #[test]
@@ -258,105 +213,4 @@ fn result_files_that_do_not_fit_are_told_why() {
     assert!(matches!(error(&empty.to_string()), EvalError::Empty { .. }));
     // A tracking file is no detection file.
     assert!(error(&made.tracking.to_string()).to_string().contains("attribute_name"));
-}
-
-/// Change bytes of a text: flip, drop, double, exchange for what breaks parsers.
-fn mutate(rng: &mut Rng, text: &[u8]) -> Vec<u8> {
-    let mut out = text.to_vec();
-    for _ in 0..=rng.below(3) {
-        let at = rng.below(out.len().max(1)).min(out.len().saturating_sub(1));
-        let end = (at + rng.below(40)).min(out.len());
-        match rng.below(6) {
-            0 => out[at] ^= 1 << rng.below(8),
-            1 => drop(out.drain(at..end)),
-            2 => out.truncate(at),
-            3 => {
-                let piece = out[at..end].to_vec();
-                out.splice(at..at, piece);
-            }
-            4 => {
-                const WORDS: [&[u8]; 10] =
-                    [b"NaN", b"-1", b"1e308", b"\"\"", b"[", b"}", b"\\", b"null", b"99999999999999999999", b"0.5"];
-                out.splice(at..end, WORDS[rng.below(WORDS.len())].iter().copied());
-            }
-            _ => {
-                let other = rng.below(out.len());
-                out.swap(at, other);
-            }
-        }
-        if out.is_empty() {
-            out.push(b'[');
-        }
-    }
-    out
-}
-
-/// A thousand or so inputs; over 100,000 under --full.
-fn rounds(usual: usize, full: usize) -> usize {
-    if std::env::var("APPRENTICE_TEST_FULL").is_ok_and(|v| v == "1") { full } else { usual }
-}
-
-#[test]
-fn no_mutation_of_a_table_makes_the_reader_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    small(folder.path());
-    let tables = folder.path().join("v1.0-mini");
-    let mut rng = Rng::new(&[0xbad]);
-    let (mut read, mut refused) = (0, 0);
-    for _ in 0..rounds(700, 60_000) {
-        let name = apprentice_data::nuscenes::tables::NAMES[rng.below(13)];
-        let path = tables.join(name).with_extension("json");
-        let good = std::fs::read(&path).unwrap();
-        std::fs::write(&path, mutate(&mut rng, &good)).unwrap();
-        match NuScenes::open(folder.path(), None) {
-            Ok(set) => {
-                read += 1;
-                let scenes = (0..set.tables.scenes.len() as u32).map(|at| set.scene(at).is_ok());
-                let _ = (scenes.filter(|ok| *ok).count(), faults(&set).len(), truth_of(&set, "mini_val").is_ok());
-            }
-            Err(error) => {
-                refused += 1;
-                assert!(!error.to_string().is_empty());
-            }
-        }
-        std::fs::write(&path, good).unwrap();
-    }
-    println!("{read} mutated data sets were read, {refused} refused");
-    assert!(read > 0 && refused > 0);
-}
-
-#[test]
-fn no_mutation_of_a_result_file_makes_the_judge_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    small(folder.path());
-    let set = NuScenes::open(folder.path(), None).unwrap();
-    let truth = truth_of(&set, "mini_val").unwrap();
-    let made = support::perturbed(&set, "mini_val");
-    let texts = [&made.detection, &made.tracking].map(|v| serde_json::to_vec(v).unwrap());
-    let future = |steps: usize| serde_json::json!(vec![[1.0, 2.0]; steps]);
-    let agent = set.token_text(set.tables.instances[0].token);
-    let forecast = serde_json::json!([{"instance": agent, "sample": truth[0].token, "prediction": [future(3), future(3)], "probabilities": [0.5, 0.5]}]);
-    let forecast = serde_json::to_vec(&forecast).unwrap();
-    let mut rng = Rng::new(&[0xbad, 2]);
-    let (mut judged, mut refused) = (0, 0);
-    for _ in 0..rounds(300, 20_000) {
-        let sound = [
-            detection::evaluate(named("d"), &mutate(&mut rng, &texts[0]), &truth).is_ok(),
-            tracking::evaluate(named("t"), &mutate(&mut rng, &texts[1]), &truth).is_ok(),
-            prediction::read_predictions("p", &mutate(&mut rng, &forecast)).is_ok_and(|entries| {
-                futures_of(&set, &named("p"), &entries).is_ok_and(|futures| {
-                    let forecasts: Vec<Forecast<'_>> = entries
-                        .iter()
-                        .zip(futures)
-                        .map(|(entry, (truth, off_road))| Forecast { entry, truth, off_road })
-                        .collect();
-                    prediction::evaluate(named("p"), &forecasts).is_ok()
-                })
-            }),
-        ];
-        judged += sound.iter().filter(|ok| **ok).count();
-        refused += sound.iter().filter(|ok| !**ok).count();
-    }
-    println!("{judged} mutated result files were judged, {refused} refused");
-    assert!(judged > 0 && refused > 0);
 }

@@ -221,6 +221,7 @@ pub fn open_loop(
         seed,
         parameters: Some(planner.parameters() as u64),
         ms_per_frame: Some(thinking_s * 1000.0 / ids.len().max(1) as f64),
+        pixels: None,
     };
     on.protocols
         .iter()

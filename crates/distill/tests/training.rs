@@ -18,6 +18,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tch::{Device, Tensor};
 
+#[path = "../../eval/tests/schema/mod.rs"]
+mod schema;
+
 fn small_student() -> StudentConfig {
     let mut config = StudentConfig::nano();
     config.backbone.image_width = 64;
@@ -241,6 +244,7 @@ fn a_proof_fills_its_table_and_is_found_again() {
     let base = report.arms.iter().find(|a| a.arm == Arm::Base).unwrap();
     assert_eq!((base.seeds, base.l2_by_seed.len()), (2, 2));
     let text = std::fs::read(folder.path().join("prove.md")).unwrap();
+    schema::check("prove-1", &serde_json::to_value(&report).unwrap());
     // The table can be made again from the evidence alone.
     let evidence = Evidence::read(&folder.path().join("evidence.bin")).unwrap();
     assert_eq!(evidence.runs.len(), 2 + 2 * (Arm::ALL.len() - 2));

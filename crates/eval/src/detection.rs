@@ -177,27 +177,18 @@ fn judge_class(
 ) -> ClassDetection {
     let counts =
         |sample: &TruthSample, b: &TruthBox| b.class == class && ranges.keep(sample, class, &b.bounds, b.points.into());
-    // Boxes of the class, sample after sample; `first[s]..first[s + 1]` are those of sample s.
-    let mut boxes: Vec<&TruthBox> = Vec::new();
-    let mut first = vec![0];
-    for sample in truth {
-        boxes.extend(sample.boxes.iter().filter(|b| counts(sample, b)));
-        first.push(boxes.len());
-    }
-    let mut order: Vec<(usize, &PredictedBox)> = Vec::new();
-    for (place, predicted) in predictions {
-        let kept = predicted.iter().filter(|p| p.class == class);
-        order.extend(kept.filter(|p| ranges.keep(&truth[*place], class, &p.bounds, p.points)).map(|p| (*place, p)));
-    }
+    let (boxes, first) = by_sample(truth, counts);
+    let order =
+        by_score(predictions, |place, p| p.class == class && ranges.keep(&truth[place], class, &p.bounds, p.points));
     let predicted_boxes = order.len();
-    // By falling score; of equal scores the later one first.
-    order.reverse();
-    order.sort_by(|(_, a), (_, b)| b.score.partial_cmp(&a.score).unwrap_or(std::cmp::Ordering::Equal));
-    let curves = |distance_m: f64| accumulate(class, &boxes, &first, &order, distance_m);
+    let errors_of = |a: &TruthBox, b: &PredictedBox, distance: f64| Some(match_errors(class, a, b, distance));
+    let curves = |distance_m: f64| accumulate(&boxes, &first, &order, distance_m, errors_of);
     let ap_by_distance: Vec<f64> = matching
         .distances_m
         .iter()
-        .map(|&distance_m| curves(distance_m).map_or(0.0, |c| c.average_precision(matching)))
+        .map(|&distance_m| {
+            curves(distance_m).map_or(0.0, |c| c.average_precision(matching.min_recall, matching.min_precision))
+        })
         .collect();
     let at_errors = curves(matching.distance_of_errors_m);
     let errors = std::array::from_fn(|k| {
@@ -206,7 +197,7 @@ fn judge_class(
             AgentClass::Barrier => k < 3,
             _ => true,
         };
-        applies.then(|| at_errors.as_ref().map_or(1.0, |c| c.error(k, matching)))
+        applies.then(|| at_errors.as_ref().map_or(1.0, |c| c.error(k, matching.min_recall)))
     });
     ClassDetection {
         name: class.name().into(),
@@ -218,45 +209,75 @@ fn judge_class(
     }
 }
 
-/// Curves over the 101 recalls.
-struct Curves {
-    precision: Vec<f64>,
-    confidence: Vec<f64>,
-    errors: [Vec<f64>; 5],
+/// Recorded boxes that count, sample after sample, and where each sample's begin: `first[s]..first[s + 1]`.
+pub(crate) fn by_sample(
+    truth: &[TruthSample],
+    counts: impl Fn(&TruthSample, &TruthBox) -> bool,
+) -> (Vec<&TruthBox>, Vec<usize>) {
+    let (mut boxes, mut first) = (Vec::new(), vec![0]);
+    for sample in truth {
+        boxes.extend(sample.boxes.iter().filter(|b| counts(sample, b)));
+        first.push(boxes.len());
+    }
+    (boxes, first)
 }
 
-impl Curves {
-    /// First recall that counts.
-    fn first(matching: &Matching) -> usize {
-        (100.0 * matching.min_recall).round() as usize + 1
+/// Predictions that count, by falling score; of equal scores the later one first.
+pub(crate) fn by_score(
+    predictions: &[SampleBoxes],
+    counts: impl Fn(usize, &PredictedBox) -> bool,
+) -> Vec<(usize, &PredictedBox)> {
+    let mut order: Vec<(usize, &PredictedBox)> = Vec::new();
+    for (place, predicted) in predictions {
+        order.extend(predicted.iter().filter(|p| counts(*place, p)).map(|p| (*place, p)));
     }
+    order.reverse();
+    order.sort_by(|(_, a), (_, b)| b.score.partial_cmp(&a.score).unwrap_or(std::cmp::Ordering::Equal));
+    order
+}
 
+/// Curves over the 101 recalls.
+pub(crate) struct Curves<const K: usize> {
+    /// Predictions that were matched.
+    pub hits: usize,
+    precision: Vec<f64>,
+    confidence: Vec<f64>,
+    errors: [Vec<f64>; K],
+}
+
+/// First recall that counts.
+fn first_recall(min_recall: f64) -> usize {
+    (100.0 * min_recall).round() as usize + 1
+}
+
+impl<const K: usize> Curves<K> {
     /// Mean of what precision exceeds the minimum by, scaled to 1.
-    fn average_precision(&self, matching: &Matching) -> f64 {
+    fn average_precision(&self, min_recall: f64, min_precision: f64) -> f64 {
         let above: Vec<f64> =
-            self.precision[Self::first(matching)..].iter().map(|p| (p - matching.min_precision).max(0.0)).collect();
-        mean(&above) / (1.0 - matching.min_precision)
+            self.precision[first_recall(min_recall)..].iter().map(|p| (p - min_precision).max(0.0)).collect();
+        mean(&above) / (1.0 - min_precision)
     }
 
     /// Mean of an error from the first recall that counts to the last that was reached; 1 when none was.
-    fn error(&self, which: usize, matching: &Matching) -> f64 {
-        let first = Self::first(matching);
+    pub fn error(&self, which: usize, min_recall: f64) -> f64 {
+        let first = first_recall(min_recall);
         let last = self.confidence.iter().rposition(|c| *c != 0.0).unwrap_or(0);
         if last < first { 1.0 } else { mean(&self.errors[which][first..=last]) }
     }
 }
 
-/// Match at one distance. `None` without recorded boxes or without a match.
-fn accumulate(
-    class: AgentClass,
+/// Match at one distance. A pair without errors is refused, and its recorded box stays free. `None` without recorded boxes or
+/// without a match.
+pub(crate) fn accumulate<const K: usize>(
     boxes: &[&TruthBox],
     first: &[usize],
     order: &[(usize, &PredictedBox)],
     distance_m: f64,
-) -> Option<Curves> {
+    mut errors_of: impl FnMut(&TruthBox, &PredictedBox, f64) -> Option<[Option<f64>; K]>,
+) -> Option<Curves<K>> {
     let mut taken = vec![false; boxes.len()];
     let (mut hits, mut recall, mut precision) = (0_usize, Vec::new(), Vec::new());
-    let (mut scores_of_matches, mut errors) = (Vec::new(), [const { Vec::new() }; 5]);
+    let (mut scores_of_matches, mut errors) = (Vec::new(), [const { Vec::new() }; K]);
     for (count, (sample, predicted)) in order.iter().enumerate() {
         let mut nearest: Option<(f64, usize)> = None;
         for at in first[*sample]..first[*sample + 1] {
@@ -265,11 +286,11 @@ fn accumulate(
                 nearest = Some((distance, at));
             }
         }
-        if let Some((distance, at)) = nearest.filter(|(distance, _)| *distance < distance_m) {
+        let near = nearest.filter(|(distance, _)| *distance < distance_m);
+        if let Some((at, found)) = near.and_then(|(d, at)| Some((at, errors_of(boxes[at], predicted, d)?))) {
             taken[at] = true;
             hits += 1;
             scores_of_matches.push(predicted.score);
-            let found = match_errors(class, boxes[at], predicted, distance);
             errors.iter_mut().zip(found).for_each(|(list, e)| list.push(e));
         }
         recall.push(hits as f64 / boxes.len() as f64);
@@ -290,7 +311,7 @@ fn accumulate(
         let last = running[running.len() - 1];
         confidence.iter().map(|c| interpolate(*c, &scores_of_matches, &running, last)).collect()
     });
-    Some(Curves { precision, confidence, errors })
+    Some(Curves { hits, precision, confidence, errors })
 }
 
 /// Running mean of what is known; ones when nothing is.

@@ -15,11 +15,13 @@ pub enum EvalError {
         source: std::io::Error,
     },
     /// A file is not the JSON document it should be.
-    #[error("{file}: not a JSON document: {message}")]
+    #[error("{file}: not a JSON document{}: {message}", at(field))]
     Json {
         /// The file.
         file: String,
-        /// What the parser says, with line and column.
+        /// Where in the document; empty at its top.
+        field: String,
+        /// What is wrong there.
         message: String,
     },
     /// A field of a document is missing, of the wrong type or has a value it cannot have.
@@ -78,6 +80,10 @@ pub enum EvalError {
         /// In the second.
         right: String,
     },
+}
+
+fn at(field: &str) -> String {
+    if field.is_empty() { String::new() } else { format!(", at field `{field}`") }
 }
 
 impl EvalError {

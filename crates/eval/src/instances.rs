@@ -36,7 +36,7 @@ pub fn read(file: &str, text: &str) -> Result<Sequences, EvalError> {
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let at = format!("line {}", i + 1);
         let wrong = |message: String| EvalError::field(file, &at, message);
-        let sequence: Sequence = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
+        let sequence: Sequence = crate::json::read_line(file, i + 1, line)?;
         if sequence.size != [SIDE, SIDE] {
             return Err(wrong(format!(
                 "expected a size of 200 × 200 cells of half a metre, found {:?}",

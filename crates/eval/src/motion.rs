@@ -22,7 +22,7 @@ pub const SCHEMA: &str = "apprentice.motion/1";
 /// Name of the protocol.
 pub const PROTOCOL: &str = "motion-vad";
 /// A result file holds at most this many boxes a sample.
-const MAX_BOXES: usize = 500;
+pub(crate) const MAX_BOXES: usize = 500;
 
 /// Values of the protocol.
 #[derive(Clone, Debug, Deserialize)]
@@ -54,13 +54,13 @@ pub fn protocol() -> Result<Frozen<Values>, EvalError> {
 pub struct GroupMotion {
     /// `vehicle` or `pedestrian`.
     pub name: String,
-    /// Recorded agents with all steps known.
+    /// Recorded agents that count: under `motion-vad` those with all steps known.
     pub agents: usize,
-    /// Matched agents with any step known.
+    /// Matched agents: under `motion-vad` those with any step known.
     pub matched: usize,
     /// Matched agents with all steps known.
     pub matched_whole: usize,
-    /// Of those, forecasts that end within 2 m.
+    /// Matches whose forecast ends within 2 m: under `motion-vad` of the matched with all steps known.
     pub hits: usize,
     /// Predictions without a match.
     pub false_positives: usize,
@@ -74,7 +74,7 @@ pub struct GroupMotion {
     pub epa: Option<f64>,
 }
 
-/// The document of `apprentice eval prediction --protocol motion-vad`.
+/// The document of `apprentice eval prediction --protocol motion-vad|motion-uniad`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MotionResult {
     /// [`SCHEMA`].
@@ -122,19 +122,27 @@ fn moving(class: AgentClass) -> bool {
 pub fn evaluate(named: Named, bytes: &[u8], truth: &[TruthSample]) -> Result<MotionResult, EvalError> {
     let protocol = protocol()?;
     let predictions = read_results(&named.results, bytes, ResultKind::Detection, MAX_BOXES, truth)?;
-    for (place, boxes) in &predictions {
+    check_futures(&named.results, truth, &predictions, HORIZON_STEPS)?;
+    Ok(judge(&protocol, named, truth, &predictions))
+}
+
+/// Every box must have modes of so many finite positions.
+pub(crate) fn check_futures(
+    file: &str,
+    truth: &[TruthSample],
+    predictions: &[SampleBoxes],
+    steps: usize,
+) -> Result<(), EvalError> {
+    for (place, boxes) in predictions {
         for (i, b) in boxes.iter().enumerate() {
-            if b.futures.is_empty() || b.futures.iter().any(|mode| mode.len() != HORIZON_STEPS) {
+            let whole = |mode: &Vec<[f64; 2]>| mode.len() == steps && mode.iter().flatten().all(|v| v.is_finite());
+            if b.futures.is_empty() || !b.futures.iter().all(whole) {
                 let field = format!("results.{}[{i}].futures", truth[*place].token);
-                return Err(EvalError::field(
-                    &named.results,
-                    field,
-                    format!("expected modes of {HORIZON_STEPS} positions"),
-                ));
+                return Err(EvalError::field(file, field, format!("expected modes of {steps} finite positions")));
             }
         }
     }
-    Ok(judge(&protocol, named, truth, &predictions))
+    Ok(())
 }
 
 /// Judge predictions that were read before.

@@ -131,7 +131,8 @@ pub struct TruthBox {
     pub points: u32,
     /// Constant along a track, unique in its scene.
     pub track: u32,
-    /// Recorded centres at the next keyframes, as far as they follow without a gap.
+    /// Recorded centres after it. Which, the protocol says: `motion-vad` wants those of the next keyframes as far as they follow
+    /// without a gap, `motion-uniad` the track's next annotations.
     pub future: Vec<[f64; 2]>,
 }
 
@@ -276,7 +277,7 @@ pub fn read_results(
     truth: &[TruthSample],
 ) -> Result<Vec<SampleBoxes>, EvalError> {
     let raw: RawResults<'_> =
-        serde_json::from_slice(bytes).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+        serde_json::from_slice(bytes).map_err(|e| crate::json::error(file, apprentice_core::json::fault(bytes, &e)))?;
     let places: BTreeMap<&str, usize> = truth.iter().enumerate().map(|(i, s)| (s.token.as_str(), i)).collect();
     let mut seen = vec![false; truth.len()];
     let mut tracks: BTreeMap<String, u32> = BTreeMap::new();

@@ -36,6 +36,9 @@ pub struct Subject {
     pub parameters: Option<u64>,
     /// Median milliseconds from observation to plan (varies between runs).
     pub ms_per_frame: Option<f64>,
+    /// `synthetic` where a recording without pictures was rendered for the driver: real behaviour, synthetic pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<String>,
 }
 
 /// Means of a group of starts, each at or up to 1, 2 and 3 s.
@@ -267,8 +270,7 @@ impl PlanningResult {
     /// # Errors
     /// When it is not a result of this kind and version: names the field.
     pub fn parse(file: &str, text: &str) -> Result<Self, EvalError> {
-        let document: serde_json::Value =
-            serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+        let document: serde_json::Value = crate::json::read(file, text)?;
         match document.get("schema").and_then(|s| s.as_str()) {
             Some(SCHEMA) => {}
             other => {
@@ -287,6 +289,7 @@ impl PlanningResult {
                 seed: fields.take("seed")?,
                 parameters: fields.take("parameters")?,
                 ms_per_frame: fields.take("ms_per_frame")?,
+                pixels: fields.take("pixels")?,
             },
             starts: fields.take("starts")?,
             left_out: fields.take("left_out")?,

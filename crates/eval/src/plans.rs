@@ -31,7 +31,7 @@ pub fn read(file: &str, text: &str) -> Result<Plans, EvalError> {
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let at = format!("line {}", i + 1);
         let wrong = |message: String| EvalError::field(file, &at, message);
-        let line: PlanLine = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
+        let line: PlanLine = crate::json::read_line(file, i + 1, line)?;
         let found = line.waypoints.len();
         let waypoints: [[f32; 2]; HORIZON_STEPS] = line
             .waypoints
@@ -74,8 +74,7 @@ pub fn join(
 /// # Errors
 /// When it is not such an object.
 pub fn read_subsets(file: &str, text: &str) -> Result<BTreeMap<String, BTreeSet<String>>, EvalError> {
-    let subsets: BTreeMap<String, BTreeSet<String>> =
-        serde_json::from_str(text).map_err(|e| EvalError::field(file, "subsets", e.to_string()))?;
+    let subsets: BTreeMap<String, BTreeSet<String>> = crate::json::read(file, text)?;
     if subsets.is_empty() { Err(EvalError::Empty { what: file.into() }) } else { Ok(subsets) }
 }
 

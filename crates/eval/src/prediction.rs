@@ -77,7 +77,7 @@ pub struct PredictedAgent {
 /// many modes, values that are no number.
 pub fn read_predictions(file: &str, bytes: &[u8]) -> Result<Vec<PredictedAgent>, EvalError> {
     let entries: Vec<PredictedAgent> =
-        serde_json::from_slice(bytes).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+        serde_json::from_slice(bytes).map_err(|e| crate::json::error(file, apprentice_core::json::fault(bytes, &e)))?;
     if entries.is_empty() {
         return Err(EvalError::Empty { what: format!("predictions of {file}") });
     }

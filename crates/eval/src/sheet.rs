@@ -202,7 +202,7 @@ impl Sheet {
     /// # Errors
     /// When it is not a result of this kind and version, or a row has not one value per column.
     pub fn parse(file: &str, text: &str) -> Result<Self, EvalError> {
-        let sheet: Self = serde_json::from_str(text).map_err(|e| EvalError::field(file, "result", e.to_string()))?;
+        let sheet: Self = crate::json::read(file, text)?;
         if sheet.schema != SCHEMA {
             return Err(EvalError::field(file, "schema", format!("expected `{SCHEMA}`, found {}", sheet.schema)));
         }

@@ -41,8 +41,7 @@ pub type Frames = BTreeMap<String, Vec<Line>>;
 /// # Errors
 /// Names the line that is not one; a prediction needs a score.
 pub fn read(file: &str, text: &str, predicted: bool) -> Result<Frames, EvalError> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+    let document: Value = crate::json::read(file, text)?;
     let frames = document.get("frames").and_then(Value::as_object);
     let frames = frames.ok_or_else(|| EvalError::field(file, "frames", "expected an object of frames"))?;
     let mut read = Frames::new();

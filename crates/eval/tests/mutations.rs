@@ -1,5 +1,6 @@
-//! Readers and damaged files: an error or a result, never a panic. `cargo xtask test --full` runs 100,000 of them.
-#![allow(clippy::unwrap_used)]
+//! Readers and damaged files: an error or a result, never a panic. `cargo xtask mutations` runs 100,000 of them and more in the
+//! data room, and counts them.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use apprentice_core::Rng;
 use apprentice_eval::bench2drive::{comfort, read_ticks, score_text};
@@ -8,7 +9,8 @@ use apprentice_eval::sheet::Sheet;
 use apprentice_eval::{PlanningResult, instances, plans, vector_map};
 use std::collections::BTreeMap;
 
-type Reader = fn(&str);
+/// Whether the text was read.
+type Reader = fn(&str) -> bool;
 
 fn readers() -> Vec<(&'static str, String, Reader)> {
     let tick = "{\"acceleration\": [1, 0, 0], \"angular_velocity\": [0, 0, 2], \"forward_vector\": [1, 0, 0], \"right_vector\": [0, 1, 0]}";
@@ -16,25 +18,23 @@ fn readers() -> Vec<(&'static str, String, Reader)> {
     let place = "\"translation\": [1.0, 2.0, 0.5], \"size\": [2.0, 4.0, 1.5], \"rotation\": [1.0, 0.0, 0.0, 0.1]";
     vec![
         ("pairs", "{\"candidate\": \"A car, it's 5 p.m.\", \"references\": [\"the car.\"]}\n".repeat(2), |text| {
-            let _ = captions::sheet("f", text, None);
+            captions::sheet("f", text, None).is_ok()
         }),
         (
             "questions",
             "{\"questions\": [{\"sample_token\": \"s\", \"question\": \"q\", \"answer\": 3, \"template_type\": \"exist\", \"num_hop\": 0}]}".into(),
             |text| {
-                if let Ok(questions) = qa::read_questions("f", text) {
-                    let _ = qa::score(("f", text), &questions, ("s", &[]));
-                }
+                qa::read_questions("f", text).is_ok_and(|asked| qa::score(("f", text), &asked, ("s", &[])).is_ok())
             },
         ),
         ("answers", "{\"sample_token\": \"s\", \"question\": \"q\", \"answer\": \"yes\"}\n".repeat(2), |text| {
-            let _ = qa::read_answers("f", text);
+            qa::read_answers("f", text).is_ok()
         }),
         ("captions of boxes", "{\"a\": {\"final_caption\": \"a car\", \"depth_caption\": {\"depth\": 3}}}".into(), |text| {
-            let _ = tod3cap::read_captions("f", text);
+            tod3cap::read_captions("f", text).is_ok()
         }),
         ("boxes", format!("{{\"results\": {{\"s\": [{{{place}, \"caption\": \"a car\"}}, {{{place}, \"caption\": \"b\"}}]}}}}"), |text| {
-            let Ok(said) = tod3cap::read_boxes::<tod3cap::CaptionedBox>("f", text, |b| &b.place) else { return };
+            let Ok(said) = tod3cap::read_boxes::<tod3cap::CaptionedBox>("f", text, |b| &b.place) else { return false };
             let captions = BTreeMap::from([("t".to_string(), "the car".to_string())]);
             let first = said.values().flatten().next().map(|b| b.place);
             let truth = said.keys().map(|s| {
@@ -42,15 +42,15 @@ fn readers() -> Vec<(&'static str, String, Reader)> {
                 (s.clone(), boxes)
             });
             let truth = truth.collect();
-            for mode in [tod3cap::Mode::Paper, tod3cap::Mode::Repo] {
-                let _ = tod3cap::score(mode, ("f", text), &captions, &truth, ("s", &said), None);
-            }
+            let modes = [tod3cap::Mode::Paper, tod3cap::Mode::Repo];
+            let score = |mode| tod3cap::score(mode, ("f", text), &captions, &truth, ("s", &said), None).is_ok();
+            modes.map(score).contains(&true)
         }),
         ("accounts", "{\"s\": {\"narration\": \"the car stops\", \"reasoning\": \"a light\"}}".into(), |text| {
-            if let Ok(accounts) = nu_x::read::<nu_x::Account>("f", text) {
+            nu_x::read::<nu_x::Account>("f", text).is_ok_and(|accounts| {
                 let said = accounts.keys().map(|k| (k.clone(), format!("Narration: {k}. Reasoning: {text}."))).collect();
-                let _ = nu_x::score(("f", text), &accounts, ("s", &said), None);
-            }
+                nu_x::score(("f", text), &accounts, ("s", &said), None).is_ok()
+            })
         }),
         (
             "graph of questions",
@@ -58,43 +58,43 @@ fn readers() -> Vec<(&'static str, String, Reader)> {
              \"prediction\": [{\"Q\": \"<c1,X,10.5,20.5>?\", \"A\": \"no\", \"tag\": [0]}], \"planning\": [], \"behavior\": []}}}}}"
                 .into(),
             |text| {
-                if let Ok(questions) = drivelm::read_questions("f", text) {
+                drivelm::read_questions("f", text).is_ok_and(|questions| {
                     let said = questions.iter().map(|q| (q.id.clone(), q.answer.clone())).collect();
-                    let _ = drivelm::score(("f", text), &questions, ("s", &said));
-                }
+                    drivelm::score(("f", text), &questions, ("s", &said)).is_ok()
+                })
             },
         ),
         (
             "map",
             "{\"frames\": {\"f\": [{\"class\": \"divider\", \"points\": [[0.0, 1.0], [5.0, 1.5], [9.0, 4.0]], \"score\": 0.5}]}}".into(),
             |text| {
-                if let Ok(frames) = vector_map::read("f", text, true) {
-                    let _ = vector_map::score(("f", text), &frames, ("s", &frames));
-                }
+                vector_map::read("f", text, true)
+                    .is_ok_and(|frames| vector_map::score(("f", text), &frames, ("s", &frames)).is_ok())
             },
         ),
         ("grids", "{\"id\": \"a\", \"size\": [200, 200], \"frames\": [[[0, 39991], [3, 9]]]}\n".into(), |text| {
-            if let Ok(sequences) = instances::read("f", text) {
-                let _ = instances::score(("f", text), &sequences, ("s", &sequences));
-            }
+            instances::read("f", text)
+                .is_ok_and(|sequences| instances::score(("f", text), &sequences, ("s", &sequences)).is_ok())
         }),
         (
             "plans",
             "{\"world\": \"w\", \"index\": 1, \"waypoints\": [[1, 0], [2, 0], [3, 0], [4, 0], [5, 0], [6, 0]]}\n".into(),
             |text| {
-                let _ = plans::read("f", text);
+                plans::read("f", text).is_ok()
             },
         ),
         ("subsets", "{\"overtake\": [\"w#1\", \"w#2\"]}".into(), |text| {
-            let _ = plans::read_subsets("f", text);
+            plans::read_subsets("f", text).is_ok()
         }),
         ("ticks", ticks, |text| {
-            if let Ok(ticks) = read_ticks("f", text) {
-                assert!((0.0..=1.0).contains(&comfort(&ticks)));
+            let ticks = read_ticks("f", text);
+            if let Ok(ticks) = &ticks {
+                assert!((0.0..=1.0).contains(&comfort(ticks)));
             }
+            ticks.is_ok()
         }),
         ("routes", "{\"_checkpoint\": {\"records\": []}, \"driving score\": 0.0}".into(), |text| {
-            let _ = score_text("f", text);
+            score_text("f", text).is_ok()
         }),
         (
             "sheet",
@@ -103,13 +103,11 @@ fn readers() -> Vec<(&'static str, String, Reader)> {
              \"columns\": [\"c\"], \"rows\": [{\"id\": \"i\", \"cluster\": \"i\", \"values\": [1.0]}]}"
                 .into(),
             |text| {
-                if let Ok(sheet) = Sheet::parse("f", text) {
-                    let _ = apprentice_eval::sheet::compare(&sheet, &sheet);
-                }
+                Sheet::parse("f", text).is_ok_and(|sheet| apprentice_eval::sheet::compare(&sheet, &sheet).is_ok())
             },
         ),
         ("planning result", "{\"schema\": \"apprentice.planning/1\", \"rows\": []}".into(), |text| {
-            let _ = PlanningResult::parse("f", text);
+            PlanningResult::parse("f", text).is_ok()
         }),
     ]
 }
@@ -170,11 +168,15 @@ fn no_damaged_file_makes_a_reader_panic() {
     let each = if full { 100_000 / readers.len() + 1 } else { 70 };
     for (k, (name, sound, read)) in readers.iter().enumerate() {
         read(sound);
+        let mut refused = 0;
         for i in 0..each {
             let text = damaged(sound, &mut Rng::new(&[k as u64, i as u64]));
             let outcome = std::panic::catch_unwind(|| read(&text));
             assert!(outcome.is_ok(), "{name}: {text}");
+            refused += usize::from(outcome.is_ok_and(|read| !read));
         }
+        println!("MUTATIONS {name}: {each} inputs, {refused} refused");
+        assert!(refused > 0, "{name}");
     }
 }
 

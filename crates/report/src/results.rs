@@ -56,8 +56,7 @@ pub fn table_of(files: &[(String, String)]) -> Result<Table, EvalError> {
 }
 
 fn rows_of(file: &str, text: &str) -> Result<Vec<ResultRow>, EvalError> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+    let document: Value = apprentice_eval::json::read(file, text)?;
     let wrong = |field: &str, message: String| EvalError::Field { file: file.into(), field: field.into(), message };
     // `score bench2drive --json` prints a list.
     let schema = document.get("schema").or_else(|| document.get(0)?.get("schema")).and_then(Value::as_str);
@@ -100,8 +99,12 @@ fn planned(result: &PlanningResult) -> ResultRow {
         add("edge of road up to t, %", means.map(|e| e.mean * 100.0), 2);
     }
     let judged = result.starts + result.unplanned;
-    let note = (result.unplanned > 0)
-        .then(|| format!("{}: {} of {judged} starts have a plan", result.subject.driver, result.starts));
+    let mut notes = Vec::new();
+    if result.unplanned > 0 {
+        notes.push(format!("{} of {judged} starts have a plan", result.starts));
+    }
+    notes.extend(result.subject.pixels.as_ref().map(|pixels| format!("{pixels} pixels")));
+    let note = (!notes.is_empty()).then(|| format!("{}: {}", result.subject.driver, notes.join(", ")));
     ResultRow { protocol: named(&result.protocol), columns, groups, cells, note }
 }
 

@@ -5,10 +5,13 @@ use crate::arguments::{DataExport, DataRead, ExportFormat};
 use crate::source::Source;
 use crate::{CliError, Console};
 use apprentice_core::BoxedError;
-use apprentice_data::export::{Bench2DriveOptions, Exported, NuScenesOptions, bench2drive, nuscenes};
-use apprentice_data::nuscenes::{Check, Fault, NuScenes, faults};
+use apprentice_data::export::{
+    Bench2DriveOptions, Exported, NuScenesOptions, RecordedOptions, bench2drive, nuscenes, recorded,
+};
+use apprentice_data::nuscenes::{Check, NuScenes, faults};
 use apprentice_data::scenarionet::Scene;
-use apprentice_data::{Part, WorldSet, bench2drive::read_clip, scenarionet};
+use apprentice_data::staged::stage_dir;
+use apprentice_data::{Fault, Part, WorldSet, bench2drive as clips_of, scenarionet};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -73,9 +76,9 @@ pub fn recorded_scenes(source: &Source) -> Result<(&'static str, Vec<Scene>), Bo
             Ok(("nuscenes", scenes?))
         }
         Source::Bench2Drive(dir) => {
-            let stride = std::fs::read_to_string(dir.join(STRIDE_FILE)).ok();
-            let stride = stride.and_then(|text| text.trim().parse().ok()).unwrap_or(CLIP_STRIDE);
-            let scenes: Result<Vec<Scene>, _> = clips(dir)?.iter().map(|clip| read_clip(clip, stride)).collect();
+            let stride = stride_of(dir)?;
+            let scenes: Result<Vec<Scene>, _> =
+                clips(dir)?.iter().map(|clip| clips_of::read_clip(clip, stride)).collect();
             Ok(("worlds", scenes?))
         }
         Source::Worlds(dir) => Err(CliError::new(
@@ -84,6 +87,20 @@ pub fn recorded_scenes(source: &Source) -> Result<(&'static str, Vec<Scene>), Bo
         )
         .into()),
     }
+}
+
+/// How many frames lie between keyframes of a folder's clips.
+fn stride_of(dir: &Path) -> Result<usize, BoxedError> {
+    let path = dir.join(STRIDE_FILE);
+    if !path.is_file() {
+        return Ok(CLIP_STRIDE);
+    }
+    let (file, text) = super::sheet::read(&path)?;
+    text.trim().parse().ok().filter(|stride| *stride > 0).ok_or_else(|| {
+        let message = format!("{file}: `{}` is no number of frames", text.trim());
+        CliError::new(message, "write 1 for clips that `data export` wrote, or remove the file for clips at 10 Hz")
+            .into()
+    })
 }
 
 /// Folders with annotations, in order.
@@ -126,7 +143,14 @@ fn look(read: &DataRead, with_faults: bool) -> Result<(Holds, Vec<Fault>), Boxed
             let (_, scenes) = recorded_scenes(recorded)?;
             let moments = || scenes.iter().flat_map(|s| &s.moments);
             let boxes = moments().map(|m| m.sample.agents.len()).sum();
-            Ok((Holds::Other(Counts { scenes: scenes.len(), samples: moments().count(), boxes }), Vec::new()))
+            let mut found = Vec::new();
+            if let (Source::Bench2Drive(dir), true) = (recorded, with_faults) {
+                let stride = stride_of(dir)?;
+                for clip in clips(dir)? {
+                    found.extend(clips_of::faults(&clip, stride)?);
+                }
+            }
+            Ok((Holds::Other(Counts { scenes: scenes.len(), samples: moments().count(), boxes }), found))
         }
     }
 }
@@ -181,21 +205,15 @@ pub fn check(read: &DataRead, console: &Console) -> Result<(), BoxedError> {
         }
         lines + if document.sound { "nothing is wrong" } else { "" }
     });
-    if document.sound {
-        return Ok(());
-    }
-    let message = format!("{} faults in {}", document.faults.len(), read.data);
+    let Some(first) = document.faults.first() else { return Ok(()) };
+    let count = document.faults.len();
+    let more = if count == 1 { String::new() } else { format!(" (and {} more faults)", count - 1) };
+    let message = format!("{}: {} {}: {}{more}", read.data, first.kind, first.subject, first.problem);
     Err(CliError::new(message, "unpack the data set again, or leave out the scenes named").into())
 }
 
-/// Write simulated worlds as another data set.
+/// Write simulated worlds, or recorded scenes with rendered pictures, as another data set.
 pub fn export(export: &DataExport, console: &Console) -> Result<(), BoxedError> {
-    let Source::Worlds(dir) = &export.data else {
-        return Err(CliError::new("only worlds can be exported", "name worlds:DIR").into());
-    };
-    let set = WorldSet::open(dir)?;
-    let parts: Result<Vec<Part>, BoxedError> = export.parts.iter().map(|name| part_named(name)).collect();
-    let parts = parts?;
     let size = export.size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     let size: (usize, usize) =
         size.filter(|(w, h)| (16..=4096).contains(w) && (16..=4096).contains(h)).ok_or_else(|| {
@@ -204,18 +222,58 @@ pub fn export(export: &DataExport, console: &Console) -> Result<(), BoxedError> 
                 "give width and height, such as 1600x900",
             )
         })?;
-    let (out, limit) = (export.out.clone(), export.limit);
     let quality = |usual: u8| export.quality.unwrap_or(usual).clamp(1, 100);
-    let (to, exported) = match export.to {
-        ExportFormat::Nuscenes => {
-            let (version, quality) = (export.version.clone(), quality(90));
-            ("nuscenes", nuscenes(&set, &NuScenesOptions { out, version, parts, size, quality, limit }, console)?)
+    if std::fs::read_dir(&export.out).is_ok_and(|mut entries| entries.next().is_some()) {
+        let message = format!("{} is not empty", export.out.display());
+        return Err(CliError::new(message, "name a new folder: two data sets in one would be mixed").into());
+    }
+    let to = match export.to {
+        ExportFormat::Nuscenes => "nuscenes",
+        ExportFormat::Bench2drive => "bench2drive",
+    };
+    let exported = match (&export.data, export.to) {
+        (Source::Worlds(dir), _) if export.cameras_of.is_none() => {
+            let set = WorldSet::open(dir)?;
+            let parts: Vec<Part> = export.parts.iter().map(|name| part_named(name)).collect::<Result<_, _>>()?;
+            let (out, limit) = (export.out.clone(), export.limit);
+            match export.to {
+                ExportFormat::Nuscenes => {
+                    let (version, quality) = (export.version.clone(), quality(90));
+                    nuscenes(&set, &NuScenesOptions { out, version, parts, size, quality, limit }, console)?
+                }
+                ExportFormat::Bench2drive => {
+                    let options = Bench2DriveOptions { out, parts, size, quality: quality(20), limit };
+                    let exported = bench2drive(&set, &options, console)?;
+                    apprentice_store::write_atomic(&export.out.join(STRIDE_FILE), b"1\n")?;
+                    exported
+                }
+            }
         }
-        ExportFormat::Bench2drive => {
-            let options = Bench2DriveOptions { out, parts, size, quality: quality(20), limit };
-            let exported = bench2drive(&set, &options, console)?;
-            apprentice_store::write_atomic(&export.out.join(STRIDE_FILE), b"1\n")?;
-            ("bench2drive", exported)
+        (Source::ScenarioNet(dir), ExportFormat::Nuscenes) => {
+            let cameras_of = match &export.cameras_of {
+                None => None,
+                Some(Source::NuScenes(root)) => Some(NuScenes::open(root, None)?),
+                Some(other) => {
+                    let message = format!("{other} has no cameras of recorded scenes");
+                    return Err(CliError::new(message, "name nuscenes:ROOT").into());
+                }
+            };
+            let options = RecordedOptions {
+                out: export.out.clone(),
+                version: export.version.clone(),
+                size,
+                quality: quality(90),
+                limit: export.limit,
+                cameras_of: cameras_of.as_ref(),
+            };
+            recorded(&stage_dir(dir)?, &options, console)?
+        }
+        (source, _) => {
+            return Err(CliError::new(
+                format!("{source} cannot be exported so"),
+                "worlds:DIR goes to nuscenes and bench2drive, scenarionet:DIR (with --cameras-of) to nuscenes",
+            )
+            .into());
         }
     };
     let data = export.data.to_string();
@@ -229,11 +287,11 @@ pub fn export(export: &DataExport, console: &Console) -> Result<(), BoxedError> 
             exported.boxes,
             exported.images
         );
-        for (world, name) in &exported.scenes {
-            lines += &format!("  {name}: {world}\n");
+        for (from, name) in &exported.scenes {
+            lines += &format!("  {name}: {from}\n");
         }
-        for (world, reason) in &exported.left_out {
-            lines += &format!("  left out: {world}: {reason}\n");
+        for (from, reason) in &exported.left_out {
+            lines += &format!("  left out: {from}: {reason}\n");
         }
         lines
     });

@@ -5,8 +5,12 @@ use crate::arguments::EvalPlanning;
 use crate::source::Source;
 use crate::{CliError, Console};
 use apprentice_core::driver::EpisodeInfo;
-use apprentice_core::{BoxedError, Trajectory};
+use apprentice_core::{BoxedError, Observation, Progress, Trajectory};
+use apprentice_data::scenarionet::{self, Moment, Scene};
+use apprentice_data::staged::stage;
 use apprentice_eval::{Estimate, Group, PlanningResult, Protocol, Start, Subject, evaluate, plans};
+use apprentice_render::{Frames, RenderOptions, Renderer};
+use std::path::Path;
 use std::time::Instant;
 
 /// The moments of recorded scenes that a protocol may judge, and whose ego box they have.
@@ -17,12 +21,51 @@ pub fn recorded_starts(source: &Source) -> Result<(&'static str, Vec<Start>), Bo
     let (ego, scenes) = super::data::recorded_scenes(source)?;
     let mut starts = Vec::new();
     for scene in scenes {
-        for moment in &scene.moments {
-            let start = Start { previous_in_ego: moment.previous_in_ego, ..Start::from_sample(&moment.sample) };
-            starts.push(Start { tier: String::new(), family: scene.place.clone(), ..start });
-        }
+        starts.extend(scene.moments.iter().map(|moment| start_of(&scene, moment)));
     }
     Ok((ego, starts))
+}
+
+fn start_of(scene: &Scene, moment: &Moment) -> Start {
+    let start = Start { previous_in_ego: moment.previous_in_ego, ..Start::from_sample(&moment.sample) };
+    Start { tier: String::new(), family: scene.place.clone(), ..start }
+}
+
+/// Judge a driver on recorded scenes without pictures: its own cameras are carried along the recorded drive, and what they
+/// see is rendered.
+fn staged_planning(
+    dir: &Path,
+    eval: &EvalPlanning,
+    protocol: &Protocol,
+    subject: Subject,
+    factory: &Factory,
+    console: &Console,
+) -> Result<PlanningResult, BoxedError> {
+    let mut driver = factory(&subject.driver, eval.engine)?;
+    driver.reset(&no_episode())?;
+    let rig = driver.rig().cloned();
+    let (mut renderer, mut frames) = (Renderer::new(), Frames::default());
+    let (mut starts, mut plans, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let files = scenarionet::files(dir)?;
+    console.start("judge in open loop", files.len() as u64);
+    for file in &files {
+        let staged = stage(file)?;
+        for (moment, snapshot) in staged.scene.moments.iter().zip(&staged.snapshots) {
+            if let Some(rig) = &rig {
+                renderer.render_into(&staged.town, snapshot, rig, &RenderOptions::default(), &mut frames);
+            }
+            let images = if rig.is_some() { &frames.images[..] } else { &[] };
+            let sample = &moment.sample;
+            let observation = Observation { time_s: sample.time_s, images, ego: sample.ego, command: sample.command };
+            plans.push(*timed(&mut times, || driver.plan(&observation))?.selected());
+            starts.push(start_of(&staged.scene, moment));
+        }
+        console.advance(1);
+    }
+    console.finish();
+    let pixels = rig.is_some().then(|| "synthetic".to_string());
+    let subject = Subject { ms_per_frame: median(&mut times), pixels, ..subject };
+    Ok(evaluate(protocol, "nuscenes", subject, &starts, &plans)?)
 }
 
 /// Judge a driver, or trajectories, in open loop.
@@ -46,6 +89,9 @@ pub fn planning_with(eval: &EvalPlanning, factory: &Factory, console: &Console) 
             PlanningResult { unplanned, ..evaluate(&protocol, ego, subject, &starts, &trajectories)? }
         }
         (Source::Worlds(dir), None) => super::worlds::judge_planning(dir, eval, &protocol, subject, factory, console)?,
+        (Source::ScenarioNet(dir), None) if !["constant-velocity", "stop"].contains(&driver.as_str()) => {
+            staged_planning(dir, eval, &protocol, subject, factory, console)?
+        }
         (recorded, None) => {
             let (ego, starts) = recorded_starts(recorded)?;
             let plans = match driver.as_str() {
@@ -53,8 +99,8 @@ pub fn planning_with(eval: &EvalPlanning, factory: &Factory, console: &Console) 
                 "stop" => vec![Trajectory::default(); starts.len()],
                 other => {
                     return Err(CliError::new(
-                        format!("`{other}` needs images, and these recordings have none"),
-                        "judge `constant-velocity` or `stop` on them, or the student on `worlds:DIR`",
+                        format!("`{other}` needs pictures, which are not read from {recorded}"),
+                        "judge `constant-velocity`, `stop` or --plans FILE on it, or the student on `worlds:DIR` or `scenarionet:DIR`",
                     )
                     .into());
                 }
@@ -83,9 +129,10 @@ pub fn planning_with(eval: &EvalPlanning, factory: &Factory, console: &Console) 
 
 fn table(result: &PlanningResult) -> String {
     let mut text = format!(
-        "{} on {} under `{}` ({} starts)\n{:22} {:>7}  {:>28}  {:>28}  {:>20}\n",
+        "{} on {}{} under `{}` ({} starts)\n{:22} {:>7}  {:>28}  {:>28}  {:>20}\n",
         result.subject.driver,
         result.subject.data,
+        if result.subject.pixels.is_some() { ", real behaviour, synthetic pixels," } else { "" },
         result.protocol.name,
         result.starts,
         "",

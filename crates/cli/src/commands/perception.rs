@@ -2,13 +2,13 @@
 
 use crate::arguments::{EvalPrediction, EvalResults};
 use crate::source::Source;
-use crate::truth::truth_of;
+use crate::truth::{truth_for_uniad, truth_of};
 use crate::{CliError, Console};
 use apprentice_core::BoxedError;
 use apprentice_data::nuscenes::{NuScenes, Split};
 use apprentice_eval::detection::{self, Named};
 use apprentice_eval::prediction::{self, Forecast};
-use apprentice_eval::{EvalError, motion, tracking};
+use apprentice_eval::{EvalError, motion, motion_uniad, tracking};
 use serde::Serialize;
 
 /// The data set, its split, and the result file's bytes.
@@ -139,10 +139,13 @@ pub fn prediction(eval: &EvalPrediction, console: &Console) -> Result<(), BoxedE
                 text + &format!("off road {}", shown(result.off_road_rate))
             })
         }
-        motion::PROTOCOL => {
+        motion::PROTOCOL | motion_uniad::PROTOCOL => {
             let (set, named, bytes) = open(common)?;
-            let truth = truth_of(&set, &named.split)?;
-            let result = motion::evaluate(named, &bytes, &truth)?;
+            let result = if eval.protocol == motion::PROTOCOL {
+                motion::evaluate(named.clone(), &bytes, &truth_of(&set, &named.split)?)?
+            } else {
+                motion_uniad::evaluate(named.clone(), &bytes, &truth_for_uniad(&set, &named.split)?)?
+            };
             finish(&result, common, console, || {
                 let mut text = format!(
                     "{} on {} {} under `{}` ({} samples)\n{:12} {:>8} {:>8} {:>8} {:>8}\n",
@@ -165,7 +168,7 @@ pub fn prediction(eval: &EvalPrediction, console: &Console) -> Result<(), BoxedE
             })
         }
         other => {
-            let known = vec![prediction::PROTOCOL, motion::PROTOCOL];
+            let known = vec![prediction::PROTOCOL, motion::PROTOCOL, motion_uniad::PROTOCOL];
             Err(EvalError::UnknownProtocol { name: other.into(), known }.into())
         }
     }

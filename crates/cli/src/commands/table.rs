@@ -8,6 +8,7 @@ use serde::Serialize;
 
 #[derive(Serialize)]
 struct Written {
+    schema: &'static str,
     format: &'static str,
     table: String,
 }
@@ -21,6 +22,6 @@ pub(super) fn run(of: &Table, console: &Console) -> Result<(), BoxedError> {
         TableFormat::Csv => ("csv", table.csv()),
         TableFormat::Latex => ("latex", table.latex()),
     };
-    console.answer(&Written { format, table: text.clone() }, || text);
+    console.answer(&Written { schema: "apprentice.table/1", format, table: text.clone() }, || text);
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::tables::token;
 use crate::DataError;
 use apprentice_core::geometry::{DVec2, DVec3};
 use apprentice_core::wrap_angle;
-use apprentice_road::{Lane, LaneKind, MapWindow, RoadNetwork, SignalKind};
+use apprentice_road::{Lane, LaneKind, MapWindow, RoadNetwork, SignalKind, Strip, TownMesh};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -109,11 +109,29 @@ impl LocationMap {
         token
     }
 
-    /// Put a town into the map, shifted.
-    pub fn add_town(&mut self, town: &str, net: &RoadNetwork, shift: DVec2) {
+    /// Put recorded ground into the map where it is: what is paved, and the paint between lanes (white) and directions (yellow).
+    pub fn add_ground(&mut self, scene: &str, ground: &TownMesh) {
+        self.add_surfaces(scene, &ground.surfaces, DVec2::ZERO);
+        let corners = ground.surfaces.iter().flat_map(|strip| strip.left.iter().chain(&strip.right));
+        let far = corners.fold(DVec2::ZERO, |far, p| far.max(p.truncate()));
+        self.taken = self.taken.max(far + MARGIN_M);
+        for (i, paint) in ground.paint.iter().enumerate() {
+            let points: Vec<DVec2> = paint.points.iter().map(|p| p.truncate()).collect();
+            let line = self.line(&format!("{scene} paint {i}"), &points);
+            let token = token(&format!("divider {scene} {i}"));
+            if paint.yellow {
+                self.add("road_divider", json!({"token": token, "line_token": line, "road_segment_token": null}));
+            } else {
+                self.add("lane_divider", json!({"token": token, "line_token": line, "lane_divider_segments": []}));
+            }
+        }
+    }
+
+    /// Put surfaces into the map, shifted.
+    fn add_surfaces(&mut self, town: &str, strips: &[Strip], shift: DVec2) {
         let flat = |p: &DVec3| p.truncate() + shift;
         let first_polygon = self.drivable.len();
-        for (i, strip) in net.meshes().surfaces.iter().enumerate() {
+        for (i, strip) in strips.iter().enumerate() {
             let paved = strip.kind.is_carriageway();
             if !paved && strip.kind != LaneKind::Sidewalk {
                 continue;
@@ -138,6 +156,12 @@ impl LocationMap {
         }
         let polygons = self.drivable[first_polygon..].to_vec();
         self.add("drivable_area", json!({"token": token(&format!("drivable {town}")), "polygon_tokens": polygons}));
+    }
+
+    /// Put a town into the map, shifted.
+    pub fn add_town(&mut self, town: &str, net: &RoadNetwork, shift: DVec2) {
+        let flat = |p: &DVec3| p.truncate() + shift;
+        self.add_surfaces(town, &net.meshes().surfaces, shift);
         for lane in net.lanes.iter().filter(|l| l.kind == LaneKind::Driving) {
             self.add_lane(town, net, lane, shift);
         }

@@ -1,4 +1,5 @@
-//! Simulated worlds as other people's data sets: nuScenes v1.0 ([`nuscenes()`]) and Bench2Drive clips ([`bench2drive()`]).
+//! Simulated worlds as other people's data sets: nuScenes v1.0 ([`nuscenes()`]) and Bench2Drive clips ([`bench2drive()`]); and
+//! recorded scenes without pictures as nuScenes ([`recorded()`]).
 //!
 //! Everything written follows from the worlds: pictures and a sparse point cloud are rendered from the stored states,
 //! boxes, poses and maps are the world's own. Worlds are stored at 2 Hz, so there are keyframes and no sweeps.
@@ -7,10 +8,12 @@ mod bench2drive;
 mod clouds;
 mod expansion;
 mod nuscenes;
+mod recorded;
 pub mod tables;
 
 pub use bench2drive::{Bench2DriveOptions, bench2drive};
 pub use nuscenes::{NuScenesOptions, nuscenes};
+pub use recorded::{RecordedOptions, recorded};
 
 use crate::{DataError, Part, WorldSet};
 use apprentice_core::Image;

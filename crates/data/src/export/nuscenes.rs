@@ -14,7 +14,7 @@ use crate::towns::{Town, TownChoice};
 use crate::{DataError, Part, WorldSet};
 use apprentice_core::geometry::{DQuat, DVec2, DVec3};
 use apprentice_core::{Pose2, Progress, Rig};
-use apprentice_render::{Frames, RenderOptions, Renderer};
+use apprentice_render::{Frames, RenderOptions, Renderer, TownScene};
 use apprentice_sim::state::{ActorKind, ActorState, EgoVehicle, Snapshot, TICK_HZ};
 use rayon::prelude::*;
 use serde_json::json;
@@ -46,6 +46,43 @@ pub struct NuScenesOptions {
     pub quality: u8,
     /// At most this many worlds.
     pub limit: Option<usize>,
+}
+
+/// What is being filmed.
+pub(super) struct Shot<'a> {
+    /// Folder of the data set.
+    pub out: &'a Path,
+    /// Quality of the JPEGs.
+    pub quality: u8,
+    /// Name of the scene.
+    pub name: &'a str,
+    /// Which scene of the data set it is, from 0.
+    pub number: u64,
+    /// What does not move.
+    pub town: &'a TownScene,
+    /// The cameras.
+    pub rig: &'a Rig,
+    /// From the town's coordinates to the map's.
+    pub shift: DVec2,
+}
+
+impl Shot<'_> {
+    /// Film one moment; its category is what `category` says of an actor.
+    pub fn keyframe(
+        &self,
+        index: usize,
+        snapshot: &Snapshot,
+        category: &dyn Fn(&ActorState) -> Category,
+        (renderer, frames): &mut (Renderer, Frames),
+    ) -> Result<Keyframe, DataError> {
+        renderer.render_into(self.town, snapshot, self.rig, &RenderOptions::default(), frames);
+        let seen = clouds::look(self.rig, frames);
+        let timestamp_us = FIRST_US + self.number * 1_000_000_000 + (f64::from(snapshot.tick) / TICK_HZ * 1e6) as u64;
+        let recordings = self.recordings(index, frames, &seen)?;
+        let boxes =
+            snapshot.actors.iter().filter_map(|a| annotate(self.rig, &seen, snapshot, a, category(a), self.shift));
+        Ok(Keyframe { timestamp_us, ego: ego_place(&snapshot.ego, self.shift), recordings, boxes: boxes.collect() })
+    }
 }
 
 /// A world on its way out.
@@ -81,8 +118,8 @@ pub fn nuscenes(set: &WorldSet, options: &NuScenesOptions, progress: &dyn Progre
         .par_iter()
         .map_init(
             || (Renderer::new(), Frames::default()),
-            |(renderer, frames), world| {
-                let scene = scene(set, options, &rig, world, renderer, frames)?;
+            |buffers, world| {
+                let scene = scene(set, options, &rig, world, buffers)?;
                 progress.advance(1);
                 Ok(scene)
             },
@@ -161,23 +198,26 @@ fn scene(
     options: &NuScenesOptions,
     rig: &Rig,
     world: &Planned,
-    renderer: &mut Renderer,
-    frames: &mut Frames,
+    buffers: &mut (Renderer, Frames),
 ) -> Result<SceneRows, DataError> {
     let town = set.town(&world.world)?;
     let spec = set.world(&world.world)?;
+    let shot = Shot {
+        out: &options.out,
+        quality: options.quality,
+        name: &world.name,
+        number: world.number,
+        town: &town.scene,
+        rig,
+        shift: world.shift,
+    };
     let mut keyframes = Vec::with_capacity(world.samples.len());
     let mut can = CanMessages::default();
     for (index, id) in world.samples.iter().enumerate() {
         let snapshot = set.snapshot(id)?;
-        renderer.render_into(&town.scene, &snapshot, rig, &RenderOptions::default(), frames);
-        let seen = clouds::look(rig, frames);
-        let timestamp_us = FIRST_US + world.number * 1_000_000_000 + (f64::from(snapshot.tick) / TICK_HZ * 1e6) as u64;
-        let place = ego_place(&snapshot.ego, world.shift);
-        let recordings = recordings(options, rig, world, index, frames, &seen)?;
-        let boxes = snapshot.actors.iter().filter_map(|actor| annotate(rig, &seen, &snapshot, actor, world.shift));
-        keyframes.push(Keyframe { timestamp_us, ego: place, recordings, boxes: boxes.collect() });
-        can.add(timestamp_us, &snapshot.ego, place);
+        let keyframe = shot.keyframe(index, &snapshot, &category, buffers)?;
+        can.add(keyframe.timestamp_us, &snapshot.ego, keyframe.ego);
+        keyframes.push(keyframe);
     }
     can.write(&options.out, &world.name, &route(&town, set, &world.world, world.shift)?)?;
     Ok(SceneRows {
@@ -210,52 +250,50 @@ fn ego_place(ego: &EgoVehicle, shift: DVec2) -> Place {
     place(p.extend(ego.ground_z_m.into()), rotation)
 }
 
-fn recordings(
-    options: &NuScenesOptions,
-    rig: &Rig,
-    world: &Planned,
-    index: usize,
-    frames: &Frames,
-    seen: &Seen,
-) -> Result<Vec<Recording>, DataError> {
-    let file =
-        |channel: &str, ending: &str| format!("samples/{channel}/{}__{channel}__{index:05}.{ending}", world.name);
-    let lidar = file("LIDAR_TOP", "pcd.bin");
-    write(&options.out.join(&lidar), &seen.bytes)?;
-    let mut out = vec![Recording {
-        channel: "LIDAR_TOP".into(),
-        modality: "lidar",
-        in_ego: clouds::mounting(),
-        intrinsic: None,
-        filename: lidar,
-        width: 0,
-        height: 0,
-    }];
-    for (camera, image) in rig.cameras.iter().zip(&frames.images) {
-        let filename = file(&camera.name, "jpg");
-        write(&options.out.join(&filename), &jpeg(image, options.quality)?)?;
-        let [right, down, forward] = camera.rotation_from_ego();
-        // Columns are the camera's axes in the ego frame.
-        let rotation = DQuat::from_mat3(&apprentice_core::geometry::DMat3::from_cols(right, down, forward));
-        out.push(Recording {
-            channel: camera.name.clone(),
-            modality: "camera",
-            in_ego: place(DVec3::from_array(camera.position_in_ego), rotation),
-            intrinsic: Some([
-                [camera.focal[0], 0.0, camera.principal[0]],
-                [0.0, camera.focal[1], camera.principal[1]],
-                [0.0, 0.0, 1.0],
-            ]),
-            filename,
-            width: image.width,
-            height: image.height,
-        });
+impl Shot<'_> {
+    fn recordings(&self, index: usize, frames: &Frames, seen: &Seen) -> Result<Vec<Recording>, DataError> {
+        let file =
+            |channel: &str, ending: &str| format!("samples/{channel}/{}__{channel}__{index:05}.{ending}", self.name);
+        let lidar = file("LIDAR_TOP", "pcd.bin");
+        write(&self.out.join(&lidar), &seen.bytes)?;
+        let mut out = vec![Recording {
+            channel: "LIDAR_TOP".into(),
+            modality: "lidar",
+            in_ego: clouds::mounting(),
+            intrinsic: None,
+            filename: lidar,
+            width: 0,
+            height: 0,
+        }];
+        for (camera, image) in self.rig.cameras.iter().zip(&frames.images) {
+            let filename = file(&camera.name, "jpg");
+            write(&self.out.join(&filename), &jpeg(image, self.quality)?)?;
+            let [right, down, forward] = camera.rotation_from_ego();
+            // Columns are the camera's axes in the ego frame.
+            let rotation = DQuat::from_mat3(&apprentice_core::geometry::DMat3::from_cols(right, down, forward));
+            out.push(Recording {
+                channel: camera.name.clone(),
+                modality: "camera",
+                in_ego: place(DVec3::from_array(camera.position_in_ego), rotation),
+                intrinsic: Some([
+                    [camera.focal[0], 0.0, camera.principal[0]],
+                    [0.0, camera.focal[1], camera.principal[1]],
+                    [0.0, 0.0, 1.0],
+                ]),
+                filename,
+                width: image.width,
+                height: image.height,
+            });
+        }
+        Ok(out)
     }
-    Ok(out)
 }
 
-/// nuScenes' category of an actor, and its attribute.
-fn category(actor: &ActorState) -> (&'static str, Option<&'static str>) {
+/// nuScenes' category of something, and its attribute.
+pub(super) type Category = (&'static str, Option<&'static str>);
+
+/// The category of an actor by its looks.
+pub(super) fn category(actor: &ActorState) -> Category {
     let moving = actor.speed_mps.abs() > MOVING_MPS;
     let vehicle = Some(if moving { "vehicle.moving" } else { "vehicle.stopped" });
     let person = Some(if moving { "pedestrian.moving" } else { "pedestrian.standing" });
@@ -276,7 +314,14 @@ fn category(actor: &ActorState) -> (&'static str, Option<&'static str>) {
     }
 }
 
-fn annotate(rig: &Rig, seen: &Seen, snapshot: &Snapshot, actor: &ActorState, shift: DVec2) -> Option<Annotated> {
+fn annotate(
+    rig: &Rig,
+    seen: &Seen,
+    snapshot: &Snapshot,
+    actor: &ActorState,
+    (category, attribute): Category,
+    shift: DVec2,
+) -> Option<Annotated> {
     let ego: Pose2 = snapshot.ego.pose_in_world;
     if actor.pose_in_world.position().distance(ego.position()) > REACH_M {
         return None;
@@ -294,7 +339,6 @@ fn annotate(rig: &Rig, seen: &Seen, snapshot: &Snapshot, actor: &ActorState, shi
             [p.extend(below), p.extend(below + height)]
         })
         .collect();
-    let (category, attribute) = category(actor);
     Some(Annotated {
         object: actor.id,
         category,
@@ -309,7 +353,7 @@ fn annotate(rig: &Rig, seen: &Seen, snapshot: &Snapshot, actor: &ActorState, shi
 
 /// CAN bus messages of a scene.
 #[derive(Default)]
-struct CanMessages {
+pub(super) struct CanMessages {
     pose: Vec<serde_json::Value>,
     imu: Vec<serde_json::Value>,
     steering: Vec<serde_json::Value>,
@@ -317,7 +361,7 @@ struct CanMessages {
 }
 
 impl CanMessages {
-    fn add(&mut self, utime: u64, ego: &EgoVehicle, place: Place) {
+    pub fn add(&mut self, utime: u64, ego: &EgoVehicle, place: Place) {
         let speed = ego.speed_mps;
         let accel = [ego.acceleration_mps2, speed * ego.yaw_rate_radps, 9.81];
         let rate = [0.0, 0.0, ego.yaw_rate_radps];
@@ -334,7 +378,7 @@ impl CanMessages {
         }));
     }
 
-    fn write(&self, root: &Path, scene: &str, route: &[[f64; 2]]) -> Result<(), DataError> {
+    pub fn write(&self, root: &Path, scene: &str, route: &[[f64; 2]]) -> Result<(), DataError> {
         let count = self.pose.len();
         let summary = |frequency_hz: f64| json!({"message_count": count, "message_freq": frequency_hz});
         let meta = json!({"pose": summary(2.0), "ms_imu": summary(2.0), "steeranglefeedback": summary(2.0), "vehicle_monitor": summary(2.0)});

@@ -1,7 +1,7 @@
 //! The CAN bus expansion: what the car measured of its own motion, `can_bus/<scene>_pose.json` and beside it.
 
 use super::NuScenes;
-use crate::DataError;
+use crate::error::{DataError, read_json};
 use apprentice_core::EgoState;
 use serde::Deserialize;
 use std::path::Path;
@@ -47,8 +47,7 @@ fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<Vec<T>>, Dat
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(DataError::Io { path: path.into(), source }),
     };
-    let messages = serde_json::from_slice(&bytes).map_err(|e| DataError::invalid(path, "messages", e.to_string()))?;
-    Ok(Some(messages))
+    read_json(path, &bytes).map(Some)
 }
 
 impl CanBus {

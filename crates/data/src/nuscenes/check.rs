@@ -1,21 +1,9 @@
 //! What a data set holds and what is wrong with it, for `apprentice data info` and `apprentice data check`.
 
 use super::{CAMERAS, EGO_CHANNEL, NuScenes, Split};
+use crate::fault::{Fault, whole_jpeg};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
-
-/// Something that is wrong with a data set whose tables can be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
-    /// Which kind: `image`, `file`, `sample`, `map`.
-    pub kind: String,
-    /// What about.
-    pub subject: String,
-    /// What is wrong.
-    pub problem: String,
-}
 
 /// The counts of a data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -115,49 +103,10 @@ pub fn faults(set: &NuScenes) -> Vec<Fault> {
         if !path.is_file() {
             add("file", data.filename.clone(), "the file is missing".into());
         } else if set.channel(data).starts_with("CAM_")
-            && let Err(problem) = jpeg(&path, data.width, data.height)
+            && let Err(problem) = whole_jpeg(&path, Some([data.width, data.height]))
         {
             add("image", data.filename.clone(), problem);
         }
     }
     faults
-}
-
-/// Whether a file is a whole JPEG of a size: its markers up to the picture, and the end marker.
-fn jpeg(path: &Path, width: u32, height: u32) -> Result<(), String> {
-    let io = |e: std::io::Error| e.to_string();
-    let mut file = std::fs::File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    let mut head = Vec::new();
-    file.by_ref().take(1 << 16).read_to_end(&mut head).map_err(io)?;
-    if !head.starts_with(&[0xff, 0xd8]) {
-        return Err("not a JPEG".into());
-    }
-    let mut tail = [0; 2];
-    if length >= 4 {
-        file.seek(SeekFrom::Start(length - 2)).map_err(io)?;
-        file.read_exact(&mut tail).map_err(io)?;
-    }
-    if tail != [0xff, 0xd9] {
-        return Err("the image is cut short".into());
-    }
-    let mut at = 2;
-    loop {
-        let Some(&[0xff, marker, high, low]) = head.get(at..at + 4) else {
-            return Err("its header is damaged".into());
-        };
-        // Start of frame, in one of its kinds: precision, height, width.
-        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
-            let Some(&[_, h1, h0, w1, w0]) = head.get(at + 4..at + 9) else {
-                return Err("its header is damaged".into());
-            };
-            let found = [u32::from(w1) << 8 | u32::from(w0), u32::from(h1) << 8 | u32::from(h0)];
-            return if found == [width, height] {
-                Ok(())
-            } else {
-                Err(format!("it is {}×{}, the table says {width}×{height}", found[0], found[1]))
-            };
-        }
-        at += 2 + (usize::from(high) << 8 | usize::from(low));
-    }
 }

@@ -1,7 +1,7 @@
 //! The map expansion, version 1.3: `maps/expansion/<location>.json`, as polygons and polylines.
 
 use super::NuScenes;
-use crate::DataError;
+use crate::error::{DataError, read_json};
 use apprentice_core::geometry::DVec2;
 use apprentice_core::sample::{MapClass, MapLabel};
 use apprentice_core::{Pose2, wrap_angle};
@@ -203,7 +203,7 @@ impl MapExpansion {
     /// As [`MapExpansion::read`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DataError> {
         let wrong = |field: &str, problem: String| DataError::invalid(path, field, problem);
-        let raw: RawMap = serde_json::from_slice(bytes).map_err(|e| wrong("map", e.to_string()))?;
+        let raw: RawMap = read_json(path, bytes)?;
         let version = raw.version.as_deref().unwrap_or("1.0");
         if version < "1.3" {
             return Err(wrong("version", format!("expected at least 1.3, found {version}")));

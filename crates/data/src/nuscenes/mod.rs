@@ -14,7 +14,7 @@ pub mod tables;
 pub mod token;
 
 pub use can::CanBus;
-pub use check::{Check, Fault, faults};
+pub use check::{Check, faults};
 pub use map::{DrivableArea, MapExpansion};
 pub use samples::{CameraFrame, class_of_category, pose_in_plane, yaw_rad};
 pub use splits::Split;

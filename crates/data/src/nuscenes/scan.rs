@@ -3,7 +3,7 @@
 //! The file is read in blocks. A row is cut into the raw values of the fields that are wanted; they are converted when
 //! asked for, and every fault is an error with the row and the field.
 
-use super::token::Token;
+use super::token::{Token, quoted};
 use crate::DataError;
 use std::borrow::Cow;
 use std::fs::File;
@@ -25,6 +25,11 @@ pub(super) struct Row<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Row<'a, N> {
+    /// Which row of the table it is, from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
     /// An error about a field of this row.
     pub fn wrong(&self, field: usize, problem: impl Into<String>) -> DataError {
         let field = self.fields[field];
@@ -40,10 +45,7 @@ impl<'a, const N: usize> Row<'a, N> {
 
     /// What stands between the quotes, escapes and all.
     fn quoted(&self, field: usize) -> Result<&'a [u8], DataError> {
-        match self.value(field)? {
-            [b'"', inner @ .., b'"'] => Ok(inner),
-            _ => Err(self.wrong(field, "expected a string")),
-        }
+        quoted(self.value(field)?).ok_or_else(|| self.wrong(field, "expected a string"))
     }
 
     /// A token.
@@ -97,30 +99,26 @@ impl<'a, const N: usize> Row<'a, N> {
 
     /// `K` finite numbers.
     pub fn vector<const K: usize>(&self, field: usize) -> Result<[f64; K], DataError> {
-        let mut out = [0.0; K];
+        let raw = self.value(field)?;
+        if let Some(values) = numbers(raw) {
+            return Ok(values);
+        }
+        // Something is wrong: say what.
         let mut found = 0;
         for item in self.items(field)? {
-            let value = number(item).ok_or_else(|| {
-                self.wrong(field, format!("expected finite numbers, found `{}`", clip(&String::from_utf8_lossy(item))))
-            })?;
-            if found < K {
-                out[found] = value;
+            if number(item).is_none() {
+                let item = clip(&String::from_utf8_lossy(item));
+                return Err(self.wrong(field, format!("expected finite numbers, found `{item}`")));
             }
             found += 1;
         }
-        if found != K {
-            return Err(self.wrong(field, format!("expected {K} numbers, found {found}")));
-        }
-        Ok(out)
+        Err(self.wrong(field, format!("expected {K} numbers, found {found}")))
     }
 
     /// The tokens of a list.
     pub fn tokens(&self, field: usize) -> Result<Vec<Token>, DataError> {
         self.items(field)?
-            .map(|item| match item {
-                [b'"', inner @ .., b'"'] => Ok(Token::new(inner)),
-                _ => Err(self.wrong(field, "expected a list of strings")),
-            })
+            .map(|item| quoted(item).map(Token::new).ok_or_else(|| self.wrong(field, "expected a list of strings")))
             .collect()
     }
 
@@ -150,40 +148,68 @@ fn clip(text: &str) -> String {
     text.chars().take(24).collect()
 }
 
+/// A list of `K` finite numbers and nothing else.
+fn numbers<const K: usize>(raw: &[u8]) -> Option<[f64; K]> {
+    let mut out = [0.0; K];
+    let mut at = space(raw, raw.starts_with(b"[").then_some(1)?);
+    for (k, value) in out.iter_mut().enumerate() {
+        if k > 0 {
+            at = space(raw, (raw.get(at) == Some(&b',')).then_some(at + 1)?);
+        }
+        (*value, at) = number_at(raw, at)?;
+        at = space(raw, at);
+    }
+    (raw.get(at) == Some(&b']') && at + 1 == raw.len()).then_some(out)
+}
+
 /// A finite JSON number.
 fn number(text: &[u8]) -> Option<f64> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    if !digits.first()?.is_ascii_digit() {
-        return None;
+    number_at(text, 0).filter(|(_, end)| *end == text.len()).map(|(value, _)| value)
+}
+
+/// The finite number that begins at a place, and where it ends.
+fn number_at(text: &[u8], begin: usize) -> Option<(f64, usize)> {
+    const POWERS: [f64; 18] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17];
+    let negative = text.get(begin) == Some(&b'-');
+    let first = begin + usize::from(negative);
+    let (mut mantissa, mut at, mut point) = (0_u64, first, None);
+    loop {
+        match text.get(at) {
+            Some(digit @ b'0'..=b'9') => mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')),
+            Some(b'.') if point.is_none() && at > first => point = Some(at),
+            Some(b'e' | b'E') => {
+                at += 1;
+                while text.get(at).is_some_and(|c| matches!(c, b'0'..=b'9' | b'+' | b'-')) {
+                    at += 1;
+                }
+                point = None;
+                mantissa = u64::MAX;
+                break;
+            }
+            _ => break,
+        }
+        at += 1;
     }
     // Up to 2^53, divided by an exact power of ten, is correctly rounded.
-    let (mut mantissa, mut fraction, mut point) = (0_u64, 0_usize, false);
-    let simple = digits.len() <= 17
-        && digits.iter().all(|byte| match byte {
-            b'0'..=b'9' => {
-                mantissa = mantissa * 10 + u64::from(byte - b'0');
-                fraction += usize::from(point);
-                true
-            }
-            b'.' if !point => {
-                point = true;
-                true
-            }
-            _ => false,
-        });
-    if simple && mantissa < 1 << 53 {
-        const POWERS: [f64; 18] =
-            [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17];
+    let fraction = point.map_or(0, |p| at - p - 1);
+    if at > first && at - first <= 18 && mantissa < 1 << 53 {
         let value = mantissa as f64 / POWERS[fraction];
-        return Some(if digits.len() < text.len() { -value } else { value });
+        return Some((if negative { -value } else { value }, at));
     }
-    std::str::from_utf8(text).ok()?.parse().ok().filter(|v: &f64| v.is_finite())
+    let value: f64 = std::str::from_utf8(text.get(begin..at)?).ok()?.parse().ok()?;
+    (value.is_finite() && at > first && text[first].is_ascii_digit()).then_some((value, at))
 }
+
+/// Where values lie in the buffer.
+type Places<const N: usize> = [(usize, usize); N];
 
 /// What a look at the buffer found.
 enum Step<const N: usize> {
     /// A row, and where to go on.
-    Row([(usize, usize); N], usize),
+    Row(Places<N>, usize),
+    /// A row that is not wanted, and where to go on.
+    Other(usize),
     /// The array ended here.
     End(usize),
     /// More bytes are needed.
@@ -242,10 +268,24 @@ pub(super) fn rows<const N: usize>(
     fields: [&'static str; N],
     take: impl FnMut(&Row<'_, N>) -> Result<(), DataError>,
 ) -> Result<u32, DataError> {
-    rows_of(path, WHOLE, fields, take)
+    rows_of(path, WHOLE, fields, |_| true, take)
 }
 
-/// [`rows`] of a part.
+/// [`rows`], but only those whose first field, as it stands in the file, is `wanted`. Of others little more is looked at
+/// than where they end.
+///
+/// # Errors
+/// As [`rows`].
+pub(super) fn rows_where<const N: usize>(
+    path: &Path,
+    fields: [&'static str; N],
+    wanted: impl Fn(&[u8]) -> bool,
+    take: impl FnMut(&Row<'_, N>) -> Result<(), DataError>,
+) -> Result<u32, DataError> {
+    rows_of(path, WHOLE, fields, wanted, take)
+}
+
+/// [`rows_where`] of a part.
 ///
 /// # Errors
 /// As [`rows`]; rows are counted from the part's first.
@@ -253,6 +293,7 @@ pub(super) fn rows_of<const N: usize>(
     path: &Path,
     part: Part,
     fields: [&'static str; N],
+    wanted: impl Fn(&[u8]) -> bool,
     mut take: impl FnMut(&Row<'_, N>) -> Result<(), DataError>,
 ) -> Result<u32, DataError> {
     let io = |source| DataError::Io { path: path.into(), source };
@@ -261,19 +302,27 @@ pub(super) fn rows_of<const N: usize>(
     let mut buffer: Vec<u8> = Vec::with_capacity(2 * BLOCK);
     let (mut at, mut base, mut number, mut ended) = (0, part.begin, 0_usize, false);
     let mut opened = part.begin > 0;
+    let mut layout = Layout::new(fields);
     loop {
-        let step = if opened { next_row(&buffer, at, &fields, number == 0) } else { open(&buffer, at) };
+        let step = if opened { layout.next_row(&buffer, at, number == 0, &wanted) } else { open(&buffer, at) };
         match step {
             Step::Row(places, next) if opened => {
                 let raw = places.map(|(from, to)| &buffer[from..to]);
-                take(&Row { path, number, fields: &fields, raw })?;
+                // A row without the field is handed on: its absence is an error.
+                if N == 0 || raw[0].is_empty() || wanted(raw[0]) {
+                    take(&Row { path, number, fields: &fields, raw })?;
+                }
                 number += 1;
                 at = next;
-                if part.end.is_some_and(|end| base + at as u64 >= end) {
-                    return Ok(number as u32);
-                }
             }
-            Step::Row(_, next) => (opened, at) = (true, next),
+            Step::Other(next) => {
+                number += 1;
+                at = next;
+            }
+            Step::Row(_, next) => {
+                (opened, at) = (true, next);
+                continue;
+            }
             Step::End(next) => {
                 at = next;
                 break;
@@ -298,7 +347,11 @@ pub(super) fn rows_of<const N: usize>(
                 }
                 let more = BLOCK.max(buffer.len()) as u64;
                 ended = file.by_ref().take(more).read_to_end(&mut buffer).map_err(io)? == 0;
+                continue;
             }
+        }
+        if part.end.is_some_and(|end| base + at as u64 >= end) {
+            return Ok(number as u32);
         }
     }
     let mut rest = buffer[at..].to_vec();
@@ -328,88 +381,164 @@ fn open<const N: usize>(buffer: &[u8], at: usize) -> Step<N> {
     }
 }
 
-/// The next row or the closing bracket.
-fn next_row<const N: usize>(buffer: &[u8], at: usize, fields: &[&'static str; N], first: bool) -> Step<N> {
-    let mut at = space(buffer, at);
-    match (buffer.get(at), first) {
-        (None, _) => return Step::Short,
-        (Some(b']'), _) => return Step::End(at + 1),
-        (Some(b','), false) => at = space(buffer, at + 1),
-        (Some(b'{'), true) => {}
-        _ => return Step::Bad(at, "expected a row or the end of the list"),
-    }
-    match buffer.get(at) {
-        None => return Step::Short,
-        Some(b'{') => at += 1,
-        Some(_) => return Step::Bad(at, "expected a row"),
-    }
-    let mut places = [(0, 0); N];
-    // Tables keep one order of fields, so the next is usually the one after the last.
-    let mut expected = 0;
-    loop {
-        at = space(buffer, at);
-        match buffer.get(at) {
-            None => return Step::Short,
-            Some(b'}') => return Step::Row(places, at + 1),
-            Some(b'"') => {}
-            Some(_) => return Step::Bad(at, "expected a field"),
-        }
-        let Some(end) = string_end(buffer, at) else { return Step::Short };
-        let key = &buffer[at + 1..end - 1];
-        at = space(buffer, end);
-        match buffer.get(at) {
-            None => return Step::Short,
-            Some(b':') => at = space(buffer, at + 1),
-            Some(_) => return Step::Bad(at, "expected a colon"),
-        }
-        let end = match value_end(buffer, at) {
-            Ok(Some(end)) => end,
-            Ok(None) => return Step::Short,
-            Err((place, problem)) => return Step::Bad(place, problem),
-        };
-        let named = |i: &usize| fields[*i].as_bytes() == key;
-        if let Some(field) = (expected..N).chain(0..expected).find(named) {
-            places[field] = (at, end);
-            expected = (field + 1) % N;
-        }
-        at = space(buffer, end);
-        match buffer.get(at) {
-            None => return Step::Short,
-            Some(b',') => at += 1,
-            Some(b'}') => {}
-            Some(_) => return Step::Bad(at, "expected a comma or the end of the row"),
-        }
-    }
+/// One field of a row as the last rows had it.
+struct Expected {
+    /// What stands before the value: all from the end of the value before.
+    before: Vec<u8>,
+    /// Which of the wanted fields it is.
+    field: Option<usize>,
 }
 
-/// Where the first byte that is one of `N` lies, from `from` on. Eight bytes are looked at together.
-fn find<const N: usize>(buffer: &[u8], from: usize, wanted: [u8; N]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let mut at = from;
-    while let Some(eight) = buffer.get(at..at + 8) {
-        let word = u64::from_le_bytes(eight.try_into().ok()?);
-        // A byte that is wanted becomes zero, and only a zero byte borrows into its own top bit first.
-        let hits = wanted.iter().fold(0, |hits, byte| {
-            let zero = word ^ (ONES * u64::from(*byte));
-            hits | (zero.wrapping_sub(ONES) & !zero & (0x80 * ONES))
-        });
-        if hits != 0 {
-            return Some(at + hits.trailing_zeros() as usize / 8);
-        }
-        at += 8;
+/// How the rows of a table look. All rows of a table are written the same way: what stands between two values is compared as
+/// a whole, and only a row that looks otherwise is taken apart byte by byte.
+struct Layout<const N: usize> {
+    fields: [&'static str; N],
+    expected: Vec<Expected>,
+    /// What stands between the last value and just after the row's closing brace.
+    after: Vec<u8>,
+    /// Key of the first wanted field, with its quotes and what follows up to the value.
+    key: Vec<u8>,
+    /// Where that key was in the last row, from its opening brace.
+    key_at: usize,
+}
+
+impl<const N: usize> Layout<N> {
+    fn new(fields: [&'static str; N]) -> Self {
+        Self { fields, expected: Vec::new(), after: Vec::new(), key: Vec::new(), key_at: 0 }
     }
-    buffer.get(at..)?.iter().position(|byte| wanted.contains(byte)).map(|found| at + found)
+
+    /// The next row or the closing bracket.
+    fn next_row(&mut self, buffer: &[u8], at: usize, first: bool, wanted: &impl Fn(&[u8]) -> bool) -> Step<N> {
+        let mut at = space(buffer, at);
+        match (buffer.get(at), first) {
+            (None, _) => return Step::Short,
+            (Some(b']'), _) => return Step::End(at + 1),
+            (Some(b','), false) => at = space(buffer, at + 1),
+            (Some(b'{'), true) => {}
+            _ => return Step::Bad(at, "expected a row or the end of the list"),
+        }
+        match buffer.get(at) {
+            None => return Step::Short,
+            Some(b'{') => at += 1,
+            Some(_) => return Step::Bad(at, "expected a row"),
+        }
+        if let Some(end) = self.unwanted(buffer, at, wanted) {
+            return Step::Other(end);
+        }
+        if let Some((places, end)) = self.usual(buffer, at) {
+            self.key_at = places[0].0.saturating_sub(self.key.len() + at);
+            return Step::Row(places, end);
+        }
+        self.unusual(buffer, at)
+    }
+
+    /// The end of a row that looks as the last ones did and whose first wanted field has a value that is not wanted.
+    fn unwanted(&self, buffer: &[u8], begin: usize, wanted: &impl Fn(&[u8]) -> bool) -> Option<usize> {
+        let key = begin + self.key_at;
+        if self.key.is_empty() || !buffer.get(key..)?.starts_with(&self.key) {
+            return None;
+        }
+        let value = key + self.key.len();
+        let end = usual_value_end(buffer, value)?;
+        if wanted(&buffer[value..end]) {
+            return None;
+        }
+        // Without escapes and other braces, and with all quotes in pairs, the brace is the row's own.
+        let row = &buffer[begin..end + memchr::memchr(b'}', &buffer[end..])?];
+        let even = memchr::memchr_iter(b'"', row).count() % 2 == 0;
+        (even && memchr::memchr2(b'\\', b'{', row).is_none()).then_some(begin + row.len() + 1)
+    }
+
+    /// A row that looks as the last ones did.
+    fn usual(&self, buffer: &[u8], mut at: usize) -> Option<(Places<N>, usize)> {
+        let mut places = [(0, 0); N];
+        for Expected { before, field } in &self.expected {
+            at += buffer.get(at..)?.starts_with(before).then_some(before.len())?;
+            let end = usual_value_end(buffer, at)?;
+            if let Some(field) = *field {
+                places[field] = (at, end);
+            }
+            at = end;
+        }
+        let ends = !self.after.is_empty() && buffer.get(at..)?.starts_with(&self.after);
+        ends.then_some((places, at + self.after.len()))
+    }
+
+    /// Any row, whose looks are kept.
+    fn unusual(&mut self, buffer: &[u8], begin: usize) -> Step<N> {
+        let mut at = begin;
+        let mut places = [(0, 0); N];
+        let mut found = Vec::new();
+        let mut last = begin;
+        loop {
+            at = space(buffer, at);
+            match buffer.get(at) {
+                None => return Step::Short,
+                Some(b'}') => break,
+                Some(b'"') => {}
+                Some(_) => return Step::Bad(at, "expected a field"),
+            }
+            let quote = at;
+            let Some(end) = string_end(buffer, at) else { return Step::Short };
+            let key = &buffer[at + 1..end - 1];
+            at = space(buffer, end);
+            match buffer.get(at) {
+                None => return Step::Short,
+                Some(b':') => at = space(buffer, at + 1),
+                Some(_) => return Step::Bad(at, "expected a colon"),
+            }
+            let end = match value_end(buffer, at) {
+                Ok(Some(end)) => end,
+                Ok(None) => return Step::Short,
+                Err((place, problem)) => return Step::Bad(place, problem),
+            };
+            let field = self.fields.iter().position(|name| name.as_bytes() == key);
+            if let Some(field) = field {
+                places[field] = (at, end);
+            }
+            if field == Some(0) {
+                self.key = buffer[quote..at].to_vec();
+                self.key_at = quote - begin;
+            }
+            found.push(Expected { before: buffer[last..at].to_vec(), field });
+            last = end;
+            at = space(buffer, end);
+            match buffer.get(at) {
+                None => return Step::Short,
+                Some(b',') => at += 1,
+                Some(b'}') => {}
+                Some(_) => return Step::Bad(at, "expected a comma or the end of the row"),
+            }
+        }
+        self.expected = found;
+        self.after = buffer[last..=at].to_vec();
+        Step::Row(places, at + 1)
+    }
 }
 
 /// Just after the closing quote of the string that opens at `at`.
 fn string_end(buffer: &[u8], at: usize) -> Option<usize> {
     let mut from = at + 1;
     loop {
-        let found = find(buffer, from, [b'"', b'\\'])?;
+        let found = from + memchr::memchr2(b'"', b'\\', buffer.get(from..)?)?;
         if buffer[found] == b'"' {
             return Some(found + 1);
         }
         from = found + 2;
+    }
+}
+
+/// Just after a string, a list without strings and lists in it, or a word; `None` of anything else, and when the buffer ends
+/// first.
+fn usual_value_end(buffer: &[u8], at: usize) -> Option<usize> {
+    match buffer.get(at)? {
+        b'"' => string_end(buffer, at),
+        b'[' => {
+            let end = at + 1 + memchr::memchr(b']', &buffer[at + 1..])?;
+            memchr::memchr3(b'[', b'{', b'"', &buffer[at + 1..end]).is_none().then_some(end + 1)
+        }
+        b'{' => None,
+        _ => value_end(buffer, at).ok().flatten(),
     }
 }
 
@@ -420,20 +549,19 @@ fn value_end(buffer: &[u8], at: usize) -> Result<Option<usize>, (usize, &'static
         Some(b'"') => Ok(string_end(buffer, at)),
         Some(b'[' | b'{') => {
             let (mut depth, mut place) = (0_usize, at);
-            while let Some(found) = find(buffer, place, [b'[', b']', b'{', b'}', b'"']) {
-                place = found + 1;
-                match buffer[found] {
+            while let Some(byte) = buffer.get(place) {
+                place += 1;
+                match byte {
                     b'[' | b'{' => depth += 1,
-                    b'"' => match string_end(buffer, found) {
+                    b']' | b'}' => depth -= 1,
+                    b'"' => match string_end(buffer, place - 1) {
                         Some(end) => place = end,
                         None => return Ok(None),
                     },
-                    _ => {
-                        depth -= 1;
-                        if depth == 0 {
-                            return Ok(Some(place));
-                        }
-                    }
+                    _ => {}
+                }
+                if depth == 0 {
+                    return Ok(Some(place));
                 }
             }
             Ok(None)

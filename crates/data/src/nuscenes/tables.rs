@@ -3,8 +3,8 @@
 //! Of `sample_data` only keyframes are kept, and of `ego_pose` only the poses of those: a data set's sweeps are ten times
 //! its keyframes and nothing here looks at them.
 
-use super::scan::{Part, Row, WHOLE, parts, rows, rows_of};
-use super::token::{Places, Token};
+use super::scan::{Part, Row, WHOLE, parts, rows, rows_of, rows_where};
+use super::token::{Places, Token, quoted_token};
 use crate::DataError;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -257,12 +257,17 @@ impl<T> Keyed<T> {
 fn link<T>(
     table: &mut Keyed<T>,
     chain: &[[Option<Token>; 2]],
+    token: impl Fn(&T) -> Token,
     field: impl Fn(&mut T) -> [&mut u32; 2],
 ) -> Result<(), DataError> {
+    // Chains run beside each other, so the row after the one that the last row named is mostly the one.
+    let mut guesses = [0_usize; 2];
     for (at, tokens) in chain.iter().enumerate() {
         for (side, name) in [(0, "prev"), (1, "next")] {
-            let Some(token) = tokens[side] else { continue };
-            let Some(&place) = table.places.get(&token) else {
+            let Some(named) = tokens[side] else { continue };
+            let guessed = table.rows.get(guesses[side]).is_some_and(|row| token(row) == named);
+            let place = if guessed { Some(guesses[side] as u32) } else { table.places.get(&named).copied() };
+            let Some(place) = place else {
                 return Err(DataError::Table {
                     path: table.path.clone(),
                     row: at,
@@ -270,6 +275,7 @@ fn link<T>(
                     problem: format!("no row of `{}` has this token", table.name),
                 });
             };
+            guesses[side] = place as usize + 1;
             *field(&mut table.rows[at])[side] = place;
         }
     }
@@ -376,7 +382,7 @@ fn moments(folder: &Path, logs: &Keyed<Log>) -> Result<Moments, DataError> {
         scene_of.push(row.token(4)?);
         Ok(SampleRow { token: row.token(0)?, timestamp_us: row.count(1)?, scene: NONE, prev: NONE, next: NONE })
     })?;
-    link(&mut samples, &chain, |row| [&mut row.prev, &mut row.next])?;
+    link(&mut samples, &chain, |row| row.token, |row| [&mut row.prev, &mut row.next])?;
     let fields = ["token", "log_token", "name", "description", "first_sample_token", "last_sample_token"];
     let scenes = Keyed::read(folder, "scene", fields, |row| {
         Ok(Scene {
@@ -423,12 +429,12 @@ fn recordings(
 ) -> Result<(Vec<KeyData>, u32, u32), DataError> {
     let path = folder.join("sample_data.json");
     let fields = [
+        "is_key_frame",
         "token",
         "sample_token",
         "ego_pose_token",
         "calibrated_sensor_token",
         "timestamp",
-        "is_key_frame",
         "height",
         "width",
         "filename",
@@ -437,33 +443,37 @@ fn recordings(
     let mut data: Vec<KeyData> = Vec::new();
     // Pose → the recordings that have it, as a chain through `same_pose`.
     let (mut wanted, mut same_pose, mut numbers) = (Places::default(), Vec::new(), Vec::new());
-    let mut number = 0;
-    let data_rows = rows(&path, fields, |row| {
-        number += 1;
-        if !row.flag(5)? {
-            return Ok(());
-        }
-        let place = data.len() as u32;
-        same_pose.push(wanted.insert(row.token(2)?, place).unwrap_or(NONE));
-        numbers.push(number - 1);
-        data.push(KeyData {
-            token: row.token(0)?,
-            sample: samples.find(row, 1)?,
-            calibrated: calibrated.find(row, 3)?,
-            ego: nowhere,
-            timestamp_us: row.count(4)?,
-            filename: row.text(8)?.into_owned(),
-            width: u32::try_from(row.count(7)?).map_err(|_| row.wrong(7, "too large"))?,
-            height: u32::try_from(row.count(6)?).map_err(|_| row.wrong(6, "too large"))?,
-        });
-        Ok(())
-    })?;
+    let mut places = Places::default();
+    let data_rows = rows_where(
+        &path,
+        fields,
+        |is_key_frame| is_key_frame != b"false",
+        |row| {
+            row.flag(0)?;
+            let place = data.len() as u32;
+            if places.insert(row.token(1)?, place).is_some() {
+                return Err(row.wrong(1, "this token is in the table twice"));
+            }
+            same_pose.push(wanted.insert(row.token(3)?, place).unwrap_or(NONE));
+            numbers.push(row.number());
+            data.push(KeyData {
+                token: row.token(1)?,
+                sample: samples.find(row, 2)?,
+                calibrated: calibrated.find(row, 4)?,
+                ego: nowhere,
+                timestamp_us: row.count(5)?,
+                filename: row.text(8)?.into_owned(),
+                width: u32::try_from(row.count(7)?).map_err(|_| row.wrong(7, "too large"))?,
+                height: u32::try_from(row.count(6)?).map_err(|_| row.wrong(6, "too large"))?,
+            });
+            Ok(())
+        },
+    )?;
     let mut found = vec![false; data.len()];
-    let pose_rows = rows(&folder.join("ego_pose.json"), ["token", "rotation", "translation"], |row| {
+    let at_keyframe = |token: &[u8]| quoted_token(token).is_none_or(|token| wanted.contains_key(&token));
+    let fields = ["token", "rotation", "translation"];
+    let pose_rows = rows_where(&folder.join("ego_pose.json"), fields, at_keyframe, |row| {
         let mut at = wanted.get(&row.token(0)?).copied().unwrap_or(NONE);
-        if at == NONE {
-            return Ok(());
-        }
         let ego = Place { rotation: rotation(row, 1)?, translation: row.vector(2)? };
         while at != NONE {
             if std::mem::replace(&mut found[at as usize], true) {
@@ -512,32 +522,46 @@ fn annotations(folder: &Path, referred: &Referred<'_>) -> Result<Vec<Annotation>
     let path = table.path.clone();
     let read = |part: &Part| -> Result<Chained, DataError> {
         let (mut annotations, mut chain) = (Vec::new(), Vec::new());
-        rows_of(&path, *part, ANNOTATION_FIELDS, |row| {
-            annotations.push(annotation(row, referred)?);
-            chain.push([row.optional_token(8)?, row.optional_token(9)?]);
-            Ok(())
-        })?;
+        rows_of(
+            &path,
+            *part,
+            ANNOTATION_FIELDS,
+            |_| true,
+            |row| {
+                annotations.push(annotation(row, referred)?);
+                chain.push([row.optional_token(8)?, row.optional_token(9)?]);
+                Ok(())
+            },
+        )?;
         Ok((annotations, chain))
     };
     // The largest table: its parts at once. If one cannot be read, the whole tells which row is wrong.
-    let cut: Result<Vec<Chained>, DataError> = parts(&path, 8).par_iter().map(read).collect();
+    let cut: Result<Vec<Chained>, DataError> =
+        parts(&path, rayon::current_num_threads() as u64).par_iter().map(read).collect();
     let pieces = cut.or_else(|_| read(&WHOLE).map(|whole| vec![whole]))?;
-    let count = pieces.iter().map(|(rows, _)| rows.len()).sum();
-    let mut chain = Vec::with_capacity(count);
-    table.rows.reserve_exact(count);
-    table.places.reserve(count);
+    table.places.reserve(pieces.iter().map(|(rows, _)| rows.len()).sum());
+    let mut chain = Vec::new();
     for (rows, links) in pieces {
-        for row in rows {
-            if table.places.insert(row.token, table.rows.len() as u32).is_some() {
+        for (row, place) in rows.iter().zip(table.rows.len() as u32..) {
+            if table.places.insert(row.token, place).is_some() {
                 let (field, problem) = ("token".into(), "this token is in the table twice".into());
-                return Err(DataError::Table { path, row: table.rows.len(), field, problem });
+                return Err(DataError::Table { path, row: place as usize, field, problem });
             }
-            table.rows.push(row);
         }
-        chain.extend(links);
+        append(&mut table.rows, rows);
+        append(&mut chain, links);
     }
-    link(&mut table, &chain, |row| [&mut row.prev, &mut row.next])?;
+    link(&mut table, &chain, |row| row.token, |row| [&mut row.prev, &mut row.next])?;
     Ok(table.rows)
+}
+
+/// Add rows; the first are taken as they are.
+fn append<T>(all: &mut Vec<T>, mut more: Vec<T>) {
+    if all.is_empty() {
+        *all = more;
+    } else {
+        all.append(&mut more);
+    }
 }
 
 fn annotation(row: &Row<'_, 12>, referred: &Referred<'_>) -> Result<Annotation, DataError> {

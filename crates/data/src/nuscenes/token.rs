@@ -25,6 +25,19 @@ impl Token {
     }
 }
 
+/// What stands between the quotes of a string, escapes and all.
+pub(super) fn quoted(value: &[u8]) -> Option<&[u8]> {
+    match value {
+        [b'"', inner @ .., b'"'] => Some(inner),
+        _ => None,
+    }
+}
+
+/// The token that a value is.
+pub(super) fn quoted_token(value: &[u8]) -> Option<Token> {
+    quoted(value).map(Token::new)
+}
+
 fn from_hex(text: &[u8]) -> Option<u128> {
     let digits: &[u8; 32] = text.try_into().ok()?;
     let mut value = 0_u128;

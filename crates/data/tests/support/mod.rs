@@ -11,9 +11,10 @@ use apprentice_eval::perception::{ATTRIBUTES, TruthBox, TruthSample};
 use apprentice_eval::tracking::CLASSES;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
-use truth::truth_of;
+use truth::{truth_for_uniad, truth_of};
 
 // Where data and judge meet is the command line; what it does is what is tested here.
 #[path = "../../../cli/src/truth.rs"]
@@ -39,6 +40,14 @@ struct Info {
     gt_velocity: Vec<[Option<f64>; 2]>,
     num_lidar_pts: Vec<u32>,
     num_radar_pts: Vec<u32>,
+    cams: BTreeMap<String, Cam>,
+}
+
+#[derive(Deserialize)]
+struct Cam {
+    sensor2ego_translation: [f64; 3],
+    sensor2ego_rotation: [f64; 4],
+    cam_intrinsic: [[f64; 3]; 3],
 }
 
 fn quaternion([w, x, y, z]: [f64; 4]) -> DQuat {
@@ -66,7 +75,7 @@ fn attribute(category: &str, moving: bool) -> Option<&'static str> {
     })
 }
 
-/// Write the real boxes of mini_val's 81 keyframes as tables of v1.0-mini. The source has no identities: boxes of a class
+/// Write the real boxes and cameras of mini_val's 81 keyframes as tables of v1.0-mini; there are no pictures. The source has no identities: boxes of a class
 /// are linked to the nearest one where they would be half a second later. Every ninth bicycle stands in a rack.
 pub fn mini_val(shared: &Path, out: &Path) {
     let packed = std::fs::read(shared.join(INFOS)).unwrap();
@@ -146,10 +155,19 @@ pub fn mini_val(shared: &Path, out: &Path) {
             width: 0,
             height: 0,
         };
+        let cameras = info.cams.iter().map(|(channel, cam)| Recording {
+            channel: channel.clone(),
+            modality: "camera",
+            in_ego: Place { translation: cam.sensor2ego_translation, rotation: cam.sensor2ego_rotation },
+            intrinsic: Some(cam.cam_intrinsic),
+            filename: format!("samples/{channel}/{}.jpg", info.timestamp),
+            width: 1600,
+            height: 900,
+        });
         let keyframe = Keyframe {
             timestamp_us: info.timestamp,
             ego: place(DVec3::from_array(info.ego2global_translation), ego),
-            recordings: vec![recording],
+            recordings: std::iter::once(recording).chain(cameras).collect(),
             boxes,
         };
         scenes.last_mut().unwrap().keyframes.push(keyframe);
@@ -280,12 +298,90 @@ fn forecasts(set: &NuScenes, split: &str, rng: &mut Rng) -> Value {
     Value::Array(rows)
 }
 
-/// Write the three result files of a data set beside it.
+/// A data set by hand: one scene of four keyframes, two boxes that move, all 13 tables.
+pub fn small(root: &Path) {
+    let level = [1.0, 0.0, 0.0, 0.0];
+    let keyframes = (0..4).map(|i| {
+        let t = f64::from(i);
+        let boxed = |object, category, x: f64, y: f64| Annotated {
+            object,
+            category,
+            attribute: None,
+            visibility: 4,
+            place: Place { translation: [x, y, 1.0], rotation: level },
+            size_wlh_m: [2.0, 4.0, 1.5],
+            lidar_points: 5,
+            radar_points: 0,
+        };
+        Keyframe {
+            timestamp_us: 1_000_000 + 500_000 * i as u64,
+            ego: Place { translation: [100.0 + 2.0 * t, 50.0, 0.0], rotation: level },
+            recordings: vec![Recording {
+                channel: "LIDAR_TOP".into(),
+                modality: "lidar",
+                in_ego: Place { translation: [0.9, 0.0, 1.8], rotation: level },
+                intrinsic: None,
+                filename: format!("samples/LIDAR_TOP/{i}.bin"),
+                width: 0,
+                height: 0,
+            }],
+            boxes: vec![
+                boxed(1, "vehicle.car", 110.0 + 4.0 * t, 52.0),
+                boxed(2, "human.pedestrian.adult", 105.0, 47.0 + t),
+                boxed(3, "vehicle.emergency.police", 90.0, 50.0),
+            ],
+        }
+    });
+    let scene = SceneRows {
+        name: "scene-0103".into(),
+        description: "by \"hand\"".into(),
+        location: "boston-seaport".into(),
+        logfile: "none".into(),
+        keyframes: keyframes.collect(),
+    };
+    write_tables(root, "v1.0-mini", &[scene], &[("boston-seaport".into(), "maps/m.png".into())]).unwrap();
+}
+
+/// Detections whose boxes also forecast `steps` positions in up to six modes.
+pub fn motion(set: &NuScenes, split: &str, detection: &Value, steps: usize) -> Value {
+    let mut rng = Rng::new(&[0x6d07, steps as u64]);
+    let mut found = detection.clone();
+    for sample in truth_for_uniad(set, split).unwrap() {
+        for row in found["results"][&sample.token].as_array_mut().unwrap() {
+            let [x, y] = [0, 1].map(|i| row["translation"][i].as_f64().unwrap());
+            let distance = |b: &&TruthBox| (b.bounds.center[0] - x).hypot(b.bounds.center[1] - y);
+            let nearest = sample.boxes.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
+            let velocity = nearest.velocity_mps.unwrap_or([0.0; 2]);
+            let mode = |rng: &mut Rng| -> Vec<[f64; 2]> {
+                let (drift, side) = (1.0 + 0.15 * rng.normal(), 0.1 * rng.normal());
+                let position = |i: usize| {
+                    let t = 0.5 * (i + 1) as f64;
+                    let [cx, cy, _] = nearest.bounds.center;
+                    // Where no future is recorded it goes straight on.
+                    let [px, py] =
+                        nearest.future.get(i).copied().unwrap_or([cx + velocity[0] * t, cy + velocity[1] * t]);
+                    [x + drift * (px - cx) - side * t, y + drift * (py - cy) + side * t]
+                };
+                (0..steps).map(position).collect()
+            };
+            let modes = 1 + rng.below(6);
+            row["futures"] = json!((0..modes).map(|_| mode(&mut rng)).collect::<Vec<_>>());
+        }
+    }
+    found
+}
+
+/// Write the result files of a data set beside it.
 pub fn write_results(set: &NuScenes, split: &str, out: &Path) {
     let made = perturbed(set, split);
-    for (name, value) in
-        [("detection", &made.detection), ("tracking", &made.tracking), ("prediction", &made.prediction)]
-    {
+    let [short, long] = [6, 12].map(|steps| motion(set, split, &made.detection, steps));
+    for (name, value) in [
+        ("detection", &made.detection),
+        ("tracking", &made.tracking),
+        ("prediction", &made.prediction),
+        ("motion-vad", &short),
+        ("motion-uniad", &long),
+    ] {
         std::fs::write(out.join(name).with_extension("json"), value.to_string()).unwrap();
     }
 }

@@ -31,8 +31,7 @@ pub struct Tick {
 /// # Errors
 /// Names the tick that lacks a vector, or the file with too few ticks to smooth.
 pub fn read_ticks(file: &str, text: &str) -> Result<Vec<Tick>, EvalError> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+    let document: Value = crate::json::read(file, text)?;
     let ticks = document.as_object().ok_or_else(|| EvalError::field(file, "", "expected an object of ticks"))?;
     let ticks = ticks.iter().map(|(at, tick)| {
         let vector = |name: &str| -> Result<[f64; 3], EvalError> {

@@ -172,8 +172,7 @@ impl ResultFile {
     /// # Errors
     /// Names the first field that is missing, of the wrong type or impossible; a route that appears twice is refused.
     pub fn parse(file: &str, text: &str) -> Result<Self, EvalError> {
-        let document: serde_json::Value =
-            serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+        let document: serde_json::Value = crate::json::read(file, text)?;
         let records = document
             .get("_checkpoint")
             .ok_or_else(|| EvalError::field(file, "_checkpoint", "missing"))?

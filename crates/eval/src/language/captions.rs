@@ -63,7 +63,7 @@ pub fn read_pairs(file: &str, text: &str) -> Result<Vec<Pair>, EvalError> {
     let pairs = lines
         .map(|(i, line)| {
             let at = format!("line {}", i + 1);
-            let pair: Pair = serde_json::from_str(line).map_err(|e| EvalError::field(file, &at, e.to_string()))?;
+            let pair: Pair = crate::json::read_line(file, i + 1, line)?;
             if pair.references.is_empty() {
                 return Err(EvalError::field(file, format!("{at}: references"), "expected at least one, found none"));
             }

@@ -47,8 +47,7 @@ pub struct Answer {
 /// # Errors
 /// Names what is missing, such as the answers of a file of questions alone.
 pub fn read_questions(file: &str, text: &str) -> Result<Vec<Question>, EvalError> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+    let document: Value = crate::json::read(file, text)?;
     let bad = |at: &str, message: &str| EvalError::field(file, at, message);
     let scenes = document.as_object().ok_or_else(|| bad("", "expected an object of scenes"))?;
     let mut questions = Vec::new();
@@ -95,14 +94,14 @@ pub fn read_questions(file: &str, text: &str) -> Result<Vec<Question>, EvalError
 /// # Errors
 /// When it is not such a list, or an id appears twice.
 pub fn read_answers(file: &str, text: &str) -> Result<HashMap<String, String>, EvalError> {
-    let list: Vec<Answer> = serde_json::from_str(text).map_err(|e| EvalError::field(file, "answers", e.to_string()))?;
+    let list: Vec<Answer> = crate::json::read(file, text)?;
     let mut answers = HashMap::new();
     for answer in list {
         if answers.insert(answer.id.clone(), answer.answer).is_some() {
             return Err(EvalError::field(file, answer.id, "is answered twice"));
         }
     }
-    Ok(answers)
+    if answers.is_empty() { Err(EvalError::Empty { what: file.into() }) } else { Ok(answers) }
 }
 
 /// Pairs of numbers with a decimal point; a last one without its partner is left out.

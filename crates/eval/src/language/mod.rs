@@ -9,6 +9,7 @@ pub mod drivelm;
 mod meteor;
 mod ngrams;
 pub mod nu_x;
+mod numbers;
 mod ptb;
 pub mod qa;
 pub mod tod3cap;

@@ -1,6 +1,6 @@
 //! BLEU, ROUGE-L and CIDEr-D, as pycocoevalcap 1.2 computes them, quirks and constants included.
 
-use std::collections::HashMap;
+use super::numbers::{FastMap, Numbers};
 
 /// Longest n-gram.
 const N: usize = 4;
@@ -12,42 +12,35 @@ struct Grams {
     by_length: [Vec<(u32, u32)>; N],
 }
 
-/// Gives each n-gram a number: that of its first n − 1 words and the last one.
+/// Gives each n-gram a number: that of its first n − 1 words and the last one. Words have numbers of their own.
 #[derive(Default)]
-struct Numbers {
-    words: HashMap<String, u32>,
-    grams: HashMap<(u32, u32), u32>,
+struct GramNumbers {
+    words: Numbers,
+    longer: FastMap<(u32, u32), u32>,
 }
 
-impl Numbers {
-    fn word(&mut self, word: &str) -> u32 {
-        if let Some(n) = self.words.get(word) {
-            return *n;
-        }
-        let n = self.words.len() as u32;
-        self.words.insert(word.into(), n);
-        n
-    }
-
+impl GramNumbers {
     fn grams(&mut self, caption: &str) -> Grams {
-        let words: Vec<u32> = caption.split_whitespace().map(|w| self.word(w)).collect();
+        let words: Vec<u32> = caption.split_whitespace().map(|w| self.words.of(w)).collect();
         let mut grams = Grams { words: words.len(), ..Grams::default() };
-        // Numbers of words are numbers of unigrams; longer ones follow from a range of their own.
         let mut numbers = words.clone();
+        let mut sorted = Vec::with_capacity(words.len());
         for n in 0..N.min(words.len()) {
             if n > 0 {
                 numbers.pop();
                 for (i, number) in numbers.iter_mut().enumerate() {
-                    let next = self.grams.len() as u32;
-                    *number = *self.grams.entry((*number | (n as u32) << 29, words[i + n])).or_insert(next);
+                    let next = self.longer.len() as u32;
+                    *number = *self.longer.entry((*number | (n as u32) << 29, words[i + n])).or_insert(next);
                 }
             }
-            let mut sorted = numbers.clone();
+            sorted.clone_from(&numbers);
             sorted.sort_unstable();
-            for number in sorted {
-                match grams.by_length[n].last_mut() {
+            let counted = &mut grams.by_length[n];
+            counted.reserve_exact(sorted.len());
+            for &number in &sorted {
+                match counted.last_mut() {
                     Some((last, count)) if *last == number => *count += 1,
-                    _ => grams.by_length[n].push((number, 1)),
+                    _ => counted.push((number, 1)),
                 }
             }
         }
@@ -59,6 +52,20 @@ impl Numbers {
 pub struct Corpus {
     candidates: Vec<Grams>,
     references: Vec<Vec<Grams>>,
+    /// How many words and how many longer n-grams have a number.
+    known: [usize; 2],
+}
+
+/// What two sorted lists say of the numbers that both hold.
+fn shared<A: Copy, B: Copy>(a: &[(u32, A)], b: &[(u32, B)], mut take: impl FnMut(A, B)) {
+    let (mut i, mut j) = (0, 0);
+    while let (Some(&(x, of_a)), Some(&(y, of_b))) = (a.get(i), b.get(j)) {
+        if x == y {
+            take(of_a, of_b);
+        }
+        i += usize::from(x <= y);
+        j += usize::from(y <= x);
+    }
 }
 
 /// The count of a number in a sorted list.
@@ -69,9 +76,10 @@ fn count_of(grams: &[(u32, u32)], number: u32) -> u32 {
 impl Corpus {
     /// From tokenised captions.
     pub fn new(candidates: &[String], references: &[Vec<String>]) -> Self {
-        let mut numbers = Numbers::default();
+        let mut numbers = GramNumbers::default();
         let references = references.iter().map(|lines| lines.iter().map(|l| numbers.grams(l)).collect()).collect();
-        Self { candidates: candidates.iter().map(|line| numbers.grams(line)).collect(), references }
+        let candidates = candidates.iter().map(|line| numbers.grams(line)).collect();
+        Self { candidates, references, known: [numbers.words.len(), numbers.longer.len()] }
     }
 
     /// BLEU-1 to BLEU-4 of the corpus (Papineni et al. 2002), with the length of the closest reference.
@@ -88,22 +96,30 @@ impl Corpus {
     /// Gaussian penalty on the length (σ = 6, counted in bigrams), times ten.
     pub fn cider(&self) -> Vec<f64> {
         const SIGMA: f64 = 6.0;
-        let mut documents: [HashMap<u32, f64>; N] = Default::default();
+        // In how many captions' references each n-gram is; then how rare that is.
+        let mut rarities = self.known.map(|known| vec![0.0_f64; known]);
         for references in &self.references {
-            for (n, documents) in documents.iter_mut().enumerate() {
+            for n in 0..N {
+                let documents = &mut rarities[n.min(1)];
+                if let [only] = &references[..] {
+                    only.by_length[n].iter().for_each(|(number, _)| documents[*number as usize] += 1.0);
+                    continue;
+                }
                 let mut seen: Vec<u32> =
                     references.iter().flat_map(|r| &r.by_length[n]).map(|(number, _)| *number).collect();
                 seen.sort_unstable();
                 seen.dedup();
-                seen.into_iter().for_each(|number| *documents.entry(number).or_default() += 1.0);
+                seen.into_iter().for_each(|number| documents[number as usize] += 1.0);
             }
         }
         let log_corpus = (self.references.len() as f64).ln();
+        rarities.iter_mut().flatten().for_each(|documents| *documents = log_corpus - documents.max(1.0).ln());
         type Weights = [Vec<(u32, f64)>; N];
         let weigh = |grams: &Grams| -> (Weights, [f64; N]) {
             let weights: Weights = std::array::from_fn(|n| {
-                let rarity = |number: &u32| log_corpus - documents[n].get(number).copied().unwrap_or(0.0).max(1.0).ln();
-                grams.by_length[n].iter().map(|(number, count)| (*number, f64::from(*count) * rarity(number))).collect()
+                let rarities = &rarities[n.min(1)];
+                let weight = |(number, count): &(u32, u32)| (*number, f64::from(*count) * rarities[*number as usize]);
+                grams.by_length[n].iter().map(weight).collect()
             });
             let norms = std::array::from_fn(|n| weights[n].iter().map(|(_, w)| w * w).sum::<f64>().sqrt());
             (weights, norms)
@@ -120,11 +136,7 @@ impl Corpus {
                     let penalty = (-off * off / (2.0 * SIGMA * SIGMA)).exp();
                     for n in 0..N {
                         let mut similarity = 0.0;
-                        for (number, weight) in &weights[n] {
-                            if let Ok(i) = others[n].binary_search_by_key(number, |(other, _)| *other) {
-                                similarity += weight.min(others[n][i].1) * others[n][i].1;
-                            }
-                        }
+                        shared(&weights[n], &others[n], |a, b| similarity += a.min(b) * b);
                         if norms[n] != 0.0 && other_norms[n] != 0.0 {
                             similarity /= norms[n] * other_norms[n];
                         }
@@ -148,6 +160,10 @@ fn bleu_of<'a>(pairs: impl Iterator<Item = (&'a Grams, &'a Vec<Grams>)>) -> [f64
         reference_length += closest.map_or(0, |(_, words)| words);
         for n in 0..N {
             guessed[n] += (candidate.words as f64 - n as f64).max(0.0);
+            if let [reference] = &references[..] {
+                shared(&candidate.by_length[n], &reference.by_length[n], |a, b| correct[n] += f64::from(a.min(b)));
+                continue;
+            }
             for (number, count) in &candidate.by_length[n] {
                 let most = references.iter().map(|r| count_of(&r.by_length[n], *number)).max().unwrap_or(0);
                 correct[n] += f64::from(most.min(*count));

@@ -23,8 +23,7 @@ pub struct Account {
 /// # Errors
 /// When it is not a map of samples, or an entry is not as it should be.
 pub fn read<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<BTreeMap<String, T>, EvalError> {
-    let document: BTreeMap<String, serde_json::Value> =
-        serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+    let document: BTreeMap<String, serde_json::Value> = crate::json::read(file, text)?;
     let entries = document.into_iter().map(|(token, value)| {
         let entry = serde_json::from_value(value).map_err(|e| EvalError::field(file, &token, e.to_string()))?;
         Ok((token, entry))

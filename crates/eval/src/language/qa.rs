@@ -50,8 +50,7 @@ fn text_or_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D
 /// # Errors
 /// Names the question that is not one.
 pub fn read_questions(file: &str, text: &str) -> Result<Vec<Question>, EvalError> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+    let document: Value = crate::json::read(file, text)?;
     let list = document
         .get("questions")
         .and_then(Value::as_array)
@@ -82,11 +81,9 @@ pub fn read_questions(file: &str, text: &str) -> Result<Vec<Question>, EvalError
 /// Names the line that is not one.
 pub fn read_answers(file: &str, text: &str) -> Result<Vec<Answer>, EvalError> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines
-        .map(|(i, line)| {
-            serde_json::from_str(line).map_err(|e| EvalError::field(file, format!("line {}", i + 1), e.to_string()))
-        })
-        .collect()
+    let answers: Vec<Answer> =
+        lines.map(|(i, line)| crate::json::read_line(file, i + 1, line)).collect::<Result<_, _>>()?;
+    if answers.is_empty() { Err(EvalError::Empty { what: file.into() }) } else { Ok(answers) }
 }
 
 /// Score answers.

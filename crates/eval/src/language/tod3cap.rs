@@ -49,8 +49,7 @@ pub struct CaptionedBox {
 /// # Errors
 /// When it is not such a map.
 pub fn read_captions(file: &str, text: &str) -> Result<BTreeMap<String, String>, EvalError> {
-    let document: BTreeMap<String, Value> =
-        serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+    let document: BTreeMap<String, Value> = crate::json::read(file, text)?;
     let captions = document.into_iter().map(|(token, entry)| {
         let caption = entry.get("final_caption").and_then(Value::as_str).map(String::from);
         let caption =
@@ -69,8 +68,7 @@ pub fn read_boxes<T>(file: &str, text: &str, place: fn(&T) -> &Box3) -> Result<B
 where
     T: serde::de::DeserializeOwned,
 {
-    let mut document: Value =
-        serde_json::from_str(text).map_err(|e| EvalError::Json { file: file.into(), message: e.to_string() })?;
+    let mut document: Value = crate::json::read(file, text)?;
     if let Some(results) = document.get_mut("results") {
         document = results.take();
     }

@@ -3,22 +3,100 @@
 
 use super::normal::Prefix;
 use crate::EvalError;
+use crate::language::numbers::{FastMap, Numbers};
 use flate2::read::{DeflateDecoder, GzDecoder};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 /// A phrase, as words of the texts being judged.
-pub(super) type Phrase = Vec<u32>;
+type Phrase = Vec<u32>;
+/// A phrase that has paraphrases.
+pub(super) type PhraseNumber = u32;
+/// No phrase ends here.
+const NO_PHRASE: PhraseNumber = u32::MAX;
+
+/// Phrases and their paraphrases, as far as their words occur in the texts.
+pub(super) struct Phrases {
+    /// A tree of words: from a node and a word to the next node. Node 0 is the root.
+    nodes: FastMap<(u32, u32), u32>,
+    /// The phrase that ends at each node.
+    ends: Vec<PhraseNumber>,
+    /// The children of the root by word, 0 where there is none.
+    firsts: Vec<u32>,
+    /// Paraphrases of phrase p: `spans[first[p]..first[p + 1]]`, in the file's order.
+    first: Vec<u32>,
+    /// Where the words of each paraphrase lie in `words`.
+    spans: Vec<(u32, u32)>,
+    words: Vec<u32>,
+}
+
+impl Phrases {
+    fn new(found: &BTreeMap<Phrase, Vec<Phrase>>, vocabulary: usize) -> Self {
+        let (nodes, ends, firsts) = (FastMap::default(), vec![NO_PHRASE], vec![0; vocabulary]);
+        let mut all = Self { nodes, ends, firsts, first: vec![0], spans: Vec::new(), words: Vec::new() };
+        for (number, (phrase, others)) in (0_u32..).zip(found) {
+            let mut node = 0;
+            for (depth, &word) in phrase.iter().enumerate() {
+                let next = all.ends.len() as u32;
+                let place = match depth {
+                    0 if all.firsts[word as usize] == 0 => {
+                        all.firsts[word as usize] = next;
+                        next
+                    }
+                    0 => all.firsts[word as usize],
+                    _ => *all.nodes.entry((node, word)).or_insert(next),
+                };
+                if place == next {
+                    all.ends.push(NO_PHRASE);
+                }
+                node = place;
+            }
+            all.ends[node as usize] = number;
+            for other in others {
+                all.spans.push((all.words.len() as u32, other.len() as u32));
+                all.words.extend(other);
+            }
+            all.first.push(all.spans.len() as u32);
+        }
+        all
+    }
+
+    /// The known phrases that a sentence's rest begins with, the shortest first: length and number.
+    pub fn beginning(&self, rest: &[u32], mut take: impl FnMut(usize, PhraseNumber)) {
+        let mut node = 0;
+        for (depth, &word) in rest.iter().enumerate() {
+            let next =
+                if depth == 0 { Some(self.firsts[word as usize]) } else { self.nodes.get(&(node, word)).copied() };
+            let Some(next) = next.filter(|n| *n != 0) else { return };
+            node = next;
+            let number = self.ends[node as usize];
+            if number != NO_PHRASE {
+                take(depth + 1, number);
+            }
+        }
+    }
+
+    /// The paraphrases of a phrase.
+    pub fn paraphrases(&self, phrase: PhraseNumber) -> impl Iterator<Item = &[u32]> {
+        let at = phrase as usize;
+        let spans = &self.spans[self.first[at] as usize..self.first[at + 1] as usize];
+        spans.iter().map(|&(start, length)| &self.words[start as usize..(start + length) as usize])
+    }
+}
 
 /// Where the files are.
 #[derive(Clone, Debug)]
 pub struct MeteorFiles {
     jar: PathBuf,
     paraphrases: PathBuf,
+    /// The small lists, once they are read.
+    lists: Arc<OnceLock<Lists>>,
 }
 
 /// The small lists.
+#[derive(Debug)]
 pub(super) struct Lists {
     pub prefixes: HashMap<String, Prefix>,
     pub function_words: HashSet<String>,
@@ -40,10 +118,21 @@ impl MeteorFiles {
                 return Err(EvalError::NoMeteor { path: file.clone() });
             }
         }
-        Ok(Self { jar, paraphrases })
+        Ok(Self { jar, paraphrases, lists: Arc::default() })
     }
 
-    pub(super) fn lists(&self) -> Result<Lists, EvalError> {
+    /// The small lists, read when they are first asked for.
+    pub(super) fn lists(&self) -> Result<&Lists, EvalError> {
+        match self.lists.get() {
+            Some(lists) => Ok(lists),
+            None => {
+                let lists = self.read_lists()?;
+                Ok(self.lists.get_or_init(|| lists))
+            }
+        }
+    }
+
+    fn read_lists(&self) -> Result<Lists, EvalError> {
         let jar = std::fs::read(&self.jar).map_err(|source| EvalError::Io { path: self.jar.clone(), source })?;
         let entry = |name: &str| {
             let bytes = unzip(&jar, name).ok_or_else(|| self.bad(&format!("no sound entry `{name}`")))?;
@@ -69,18 +158,18 @@ impl MeteorFiles {
         Ok(Lists { prefixes, function_words, bases, synsets })
     }
 
-    /// Of five million paraphrases, those whose words all occur in the texts; by phrase, in the file's order.
-    pub(super) fn paraphrases(&self, number: &HashMap<&str, u32>) -> Result<HashMap<Phrase, Vec<Phrase>>, EvalError> {
+    /// Of five million paraphrases, those whose words all occur in the texts.
+    pub(super) fn paraphrases(&self, vocabulary: &Numbers) -> Result<Phrases, EvalError> {
         let io = |source| EvalError::Io { path: self.paraphrases.clone(), source };
         let file = std::fs::File::open(&self.paraphrases).map_err(io)?;
         let mut lines = BufReader::with_capacity(1 << 18, GzDecoder::new(file));
-        let mut found: HashMap<Phrase, Vec<Phrase>> = HashMap::new();
+        let mut found: BTreeMap<Phrase, Vec<Phrase>> = BTreeMap::new();
         let mut line = Vec::new();
         let mut phrases: [Phrase; 2] = Default::default();
         loop {
             line.clear();
             if lines.read_until(b'\n', &mut line).map_err(io)? == 0 {
-                return Ok(found);
+                return Ok(Phrases::new(&found, vocabulary.len()));
             }
             let mut known = true;
             for phrase in &mut phrases {
@@ -88,7 +177,7 @@ impl MeteorFiles {
                 lines.read_until(b'\n', &mut line).map_err(io)?;
                 if known {
                     phrase.clear();
-                    known = read_phrase(&line, number, phrase);
+                    known = read_phrase(&line, vocabulary, phrase);
                 }
             }
             if known && phrases.iter().all(|p| !p.is_empty()) {
@@ -103,10 +192,10 @@ impl MeteorFiles {
 }
 
 /// Whether all words of a line are known; they are pushed.
-fn read_phrase(line: &[u8], number: &HashMap<&str, u32>, phrase: &mut Phrase) -> bool {
+fn read_phrase(line: &[u8], vocabulary: &Numbers, phrase: &mut Phrase) -> bool {
     line.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty()).all(|word| {
-        let known = std::str::from_utf8(word).ok().and_then(|w| number.get(w));
-        known.map(|n| phrase.push(*n)).is_some()
+        let known = std::str::from_utf8(word).ok().and_then(|w| vocabulary.find(w));
+        known.map(|n| phrase.push(n)).is_some()
     })
 }
 

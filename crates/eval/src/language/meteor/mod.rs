@@ -13,8 +13,10 @@ mod stem;
 pub use data::MeteorFiles;
 
 use crate::EvalError;
-use align::{KINDS, Words, align};
-use std::collections::HashMap;
+use crate::language::numbers::Numbers;
+use align::{Aligner, KINDS, Sentence, Words};
+use data::{Lists, Phrases};
+use std::borrow::Cow;
 use std::time::Instant;
 
 const ALPHA: f64 = 0.85;
@@ -97,53 +99,28 @@ pub fn meteor(
     let begin = Instant::now();
     let lists = files.lists()?;
     let mut reading = begin.elapsed();
-    let mut number: HashMap<String, u32> = HashMap::new();
+    let mut numbers = Numbers::default();
     let mut read = |line: &str| -> Vec<u32> {
-        let words = normal::words(line, &lists.prefixes);
+        let mut words = Vec::new();
+        normal::words(line, &lists.prefixes, |word| words.push(numbers.of(word)));
         words
-            .into_iter()
-            .map(|word| {
-                let next = number.len() as u32;
-                *number.entry(word).or_insert(next)
-            })
-            .collect()
     };
-    // pycocoevalcap takes these out of the candidates alone.
-    let candidates: Vec<Vec<u32>> =
-        candidates.iter().map(|line| read(&line.replace("|||", "").replace("  ", " "))).collect();
+    let candidates: Vec<Vec<u32>> = candidates.iter().map(|line| read(&without_bars(line))).collect();
     let references: Vec<Vec<Vec<u32>>> =
         references.iter().map(|lines| lines.iter().map(|line| read(line)).collect()).collect();
-    let mut vocabulary = vec![""; number.len()];
-    number.iter().for_each(|(word, n)| vocabulary[*n as usize] = word);
-    let known: HashMap<&str, u32> = number.iter().map(|(word, n)| (word.as_str(), *n)).collect();
-    let mut stems: HashMap<String, u32> = HashMap::new();
     let begin = Instant::now();
-    let paraphrases = files.paraphrases(&known)?;
+    let phrases = files.paraphrases(&numbers)?;
     reading += begin.elapsed();
-    let mut longest_phrase = vec![0; vocabulary.len()];
-    for phrase in paraphrases.keys() {
-        let longest = &mut longest_phrase[phrase[0] as usize];
-        *longest = phrase.len().max(*longest);
-    }
-    let words = Words {
-        stem: vocabulary
-            .iter()
-            .map(|word| {
-                let next = stems.len() as u32;
-                *stems.entry(stem::stem(word)).or_insert(next)
-            })
-            .collect(),
-        synsets: vocabulary.iter().map(|word| lists.synsets(word)).collect(),
-        is_function: vocabulary.iter().map(|word| lists.function_words.contains(*word)).collect(),
-        longest_phrase,
-        paraphrases,
-    };
+    let words = known_words(lists, &numbers, phrases);
+    let sentence = |read: Vec<u32>| Sentence::new(read, &words.phrases);
+    let mut aligner = Aligner::default();
     let mut total = Counts::default();
     let mut scores = Vec::with_capacity(candidates.len());
-    for (candidate, references) in candidates.iter().zip(&references) {
+    for (candidate, references) in candidates.into_iter().zip(references) {
+        let candidate = sentence(candidate);
         let mut best: Option<(f64, Counts)> = None;
         for reference in references {
-            let counts = count(&words, candidate, reference);
+            let counts = count(&words, &mut aligner, &candidate, &sentence(reference));
             let score = counts.score();
             if best.is_none_or(|(so_far, _)| score > so_far) {
                 best = Some((score, counts));
@@ -156,8 +133,32 @@ pub fn meteor(
     Ok(MeteorScores { corpus: total.score(), each: scores, reading_s: reading.as_secs_f64() })
 }
 
-fn count(words: &Words, candidate: &[u32], reference: &[u32]) -> Counts {
-    let (matches, chunks) = align(words, candidate, reference);
+/// pycocoevalcap takes these out of the candidates alone.
+fn without_bars(line: &str) -> Cow<'_, str> {
+    if line.contains("|||") || line.contains("  ") {
+        Cow::Owned(line.replace("|||", "").replace("  ", " "))
+    } else {
+        Cow::Borrowed(line)
+    }
+}
+
+fn known_words(lists: &Lists, numbers: &Numbers, phrases: Phrases) -> Words {
+    let vocabulary = numbers.words();
+    let mut stems = Numbers::default();
+    let synsets: Vec<Vec<u32>> = vocabulary.iter().map(|word| lists.synsets(word)).collect();
+    let bits = |sets: &Vec<u32>| sets.iter().fold(0, |bits, set| bits | 1 << (set % 64));
+    Words {
+        stem: vocabulary.iter().map(|word| stems.of(&stem::stem(word))).collect(),
+        synset_bits: synsets.iter().map(bits).collect(),
+        synsets,
+        is_function: vocabulary.iter().map(|word| lists.function_words.contains(*word)).collect(),
+        phrases,
+    }
+}
+
+fn count(words: &Words, aligner: &mut Aligner, candidate: &Sentence, reference: &Sentence) -> Counts {
+    let (matches, chunks) = aligner.align(words, candidate, reference);
+    let (candidate, reference) = (&candidate.words, &reference.words);
     let function = |w: &u32| words.is_function[*w as usize];
     let mut counts = Counts { chunks: chunks as f64, ..Counts::default() };
     for (side, sentence) in [candidate, reference].into_iter().enumerate() {

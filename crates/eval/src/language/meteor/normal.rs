@@ -30,13 +30,14 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\u{b}' | '\u{c}' | '\r')
 }
 
-/// The words of a line, lower case.
-pub(super) fn words(line: &str, prefixes: &HashMap<String, Prefix>) -> Vec<String> {
-    if line.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' ') {
+/// Hand the words of a line, in lower case, to `take`.
+pub(super) fn words(line: &str, prefixes: &HashMap<String, Prefix>, mut take: impl FnMut(&str)) {
+    if line.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b' ') {
         // No rule below has anything to replace.
-        return line.split(' ').filter(|w| !w.is_empty()).map(str::to_ascii_lowercase).collect();
+        return line.split(' ').filter(|w| !w.is_empty()).for_each(take);
     }
-    let mut text: Vec<char> = vec![' '];
+    let mut text: Vec<char> = Vec::with_capacity(line.len() + 16);
+    text.push(' ');
     for c in line.chars() {
         if is_alphanumeric(c) || is_blank(c) || ".'`,-‘’".contains(c) {
             text.push(c);
@@ -45,40 +46,47 @@ pub(super) fn words(line: &str, prefixes: &HashMap<String, Prefix>) -> Vec<Strin
         }
     }
     text.push(' ');
-    let mut text = hold_ellipses(&text);
+    text = hold_ellipses(text);
     let digit = |c: char| c.is_ascii_digit();
     let other = |c: char| !c.is_ascii_digit();
-    text = between(&text, ',', other, other, " , ");
-    text = between(&text, ',', digit, other, " , ");
-    text = between(&text, ',', other, digit, " , ");
-    let quoted: String = text.iter().map(|c| if "`‘’".contains(*c) { '\'' } else { *c }).collect();
-    let quoted = quoted.replace(['“', '”'], " \" ").replace("''", " \" ").replace('–', "-").replace("--", "-");
-    text = quoted.chars().collect();
-    text = between(&text, '-', |c| is_alphanumeric(c) || c == '.', is_alphanumeric, " ");
-    let outside = |c: char| !is_alpha(c);
-    text = between(&text, '\'', outside, outside, " ' ");
-    text = between(&text, '\'', |c| !is_alpha(c) && !c.is_ascii_digit(), is_alpha, " ' ");
-    text = between(&text, '\'', is_alpha, outside, " ' ");
-    text = between(&text, '\'', is_alpha, is_alpha, " '");
-    text = between(&text, '\'', digit, |c| c == 's', " '");
-    let line: String = text.into_iter().collect();
-    let pieces: Vec<&str> = line.split([' ', '\t', '\n', '\r', '\u{c}']).filter(|w| !w.is_empty()).collect();
-    let mut words = Vec::with_capacity(pieces.len());
-    for (i, piece) in pieces.iter().enumerate() {
-        let next = pieces.get(i + 1).and_then(|w| w.chars().next());
-        full_stop(piece, next, prefixes, &mut words);
+    text = between(text, ',', other, other, " , ");
+    text = between(text, ',', digit, other, " , ");
+    text = between(text, ',', other, digit, " , ");
+    if text.iter().any(|c| "`‘’“”–'-".contains(*c)) {
+        let quoted: String = text.iter().map(|c| if "`‘’".contains(*c) { '\'' } else { *c }).collect();
+        let quoted = quoted.replace(['“', '”'], " \" ").replace("''", " \" ").replace('–', "-").replace("--", "-");
+        text = quoted.chars().collect();
+        text = between(text, '-', |c| is_alphanumeric(c) || c == '.', is_alphanumeric, " ");
+        let outside = |c: char| !is_alpha(c);
+        text = between(text, '\'', outside, outside, " ' ");
+        text = between(text, '\'', |c| !is_alpha(c) && !c.is_ascii_digit(), is_alpha, " ' ");
+        text = between(text, '\'', is_alpha, outside, " ' ");
+        text = between(text, '\'', is_alpha, is_alpha, " '");
+        text = between(text, '\'', digit, |c| c == 's', " '");
     }
+    let line: String = text.into_iter().collect();
     let spaces = |c: char| matches!(c, ' ' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' | '\u{a0}');
-    words
-        .iter()
-        .flat_map(|w| w.split(spaces))
-        .filter(|w| !w.is_empty())
-        .map(|w| w.replace(HELD_DOT, ".").to_lowercase())
-        .collect()
+    let mut give = |word: &str| {
+        for w in word.split(spaces).filter(|w| !w.is_empty()) {
+            if w.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+                take(w);
+            } else {
+                take(&w.replace(HELD_DOT, ".").to_lowercase());
+            }
+        }
+    };
+    let mut pieces = line.split([' ', '\t', '\n', '\r', '\u{c}']).filter(|w| !w.is_empty()).peekable();
+    while let Some(piece) = pieces.next() {
+        let next = pieces.peek().and_then(|w| w.chars().next());
+        full_stop(piece, next, prefixes, &mut give);
+    }
 }
 
 /// Two and more dots are a word of their own.
-fn hold_ellipses(text: &[char]) -> Vec<char> {
+fn hold_ellipses(text: Vec<char>) -> Vec<char> {
+    if !text.windows(2).any(|pair| pair == ['.', '.']) {
+        return text;
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut i = 0;
     while i < text.len() {
@@ -98,12 +106,15 @@ fn hold_ellipses(text: &[char]) -> Vec<char> {
 
 /// Replace a mark between two characters of certain kinds, from left to right, without looking at any twice.
 fn between(
-    text: &[char],
+    text: Vec<char>,
     mark: char,
     left: impl Fn(char) -> bool,
     right: impl Fn(char) -> bool,
     by: &str,
 ) -> Vec<char> {
+    if !text.contains(&mark) {
+        return text;
+    }
     let mut out = Vec::with_capacity(text.len() + 8);
     let mut i = 0;
     while i < text.len() {
@@ -123,20 +134,20 @@ fn between(
     out
 }
 
-fn full_stop(piece: &str, next: Option<char>, prefixes: &HashMap<String, Prefix>, words: &mut Vec<String>) {
+fn full_stop(piece: &str, next: Option<char>, prefixes: &HashMap<String, Prefix>, give: &mut impl FnMut(&str)) {
     let Some(stem) = piece.strip_suffix('.').filter(|stem| !stem.is_empty()) else {
-        words.push(piece.into());
-        return;
+        return give(piece);
     };
     let kind = prefixes.get(stem);
     if stem.contains('.') && stem.chars().any(is_alpha) {
-        words.push(piece.replace('.', ""));
+        give(&piece.replace('.', ""));
     } else if kind == Some(&Prefix::Any)
         || next.is_some_and(|c| c.is_ascii_lowercase())
         || kind == Some(&Prefix::BeforeNumber) && next.is_some_and(|c| c.is_ascii_digit())
     {
-        words.push(piece.into());
+        give(piece);
     } else {
-        words.extend([stem.into(), ".".into()]);
+        give(stem);
+        give(".");
     }
 }

@@ -67,14 +67,19 @@ impl Best {
 
 /// The captions' tokens, lower case, joined by single spaces, without punctuation.
 pub fn tokenize<S: AsRef<str>>(captions: &[S]) -> Vec<String> {
-    let mut text = Vec::new();
+    tokens_of(captions, true)
+}
+
+/// The tokens; without short cuts every token goes through all rules.
+fn tokens_of<S: AsRef<str>>(captions: &[S], short_cuts: bool) -> Vec<String> {
+    let mut text = Vec::with_capacity(captions.iter().map(|caption| caption.as_ref().len() + 1).sum());
     for caption in captions {
         text.extend(caption.as_ref().chars().map(|c| if text::is_line_break(c) { ' ' } else { c }));
         text.push('\n');
     }
     text.pop(); // the last line has no end
     let text = Text(&text);
-    let mut lines = vec![String::new(); captions.len()];
+    let mut lines: Vec<String> = captions.iter().map(|caption| String::with_capacity(caption.as_ref().len())).collect();
     let (mut at, mut line) = (0, 0);
     while let Some(c) = text.get(at) {
         if c == '\n' {
@@ -82,13 +87,15 @@ pub fn tokenize<S: AsRef<str>>(captions: &[S]) -> Vec<String> {
             at += 1;
         } else if is_space(c) && (c == ' ' || joined::likely_url(text, at).is_none()) {
             at += 1;
-        } else if let Some(end) = plain_word(text, at) {
+        } else if let Some(end) = plain_word(text, at).filter(|_| short_cuts) {
             let word = &mut lines[line];
             if !word.is_empty() {
                 word.push(' ');
             }
             word.extend(text.0[at..end].iter().map(char::to_ascii_lowercase));
             at = end;
+        } else if short_cuts && is_lone_mark(text, at) {
+            at += 1;
         } else {
             let best = next(text, at);
             push(&mut lines[line], text, at, &best);
@@ -100,11 +107,34 @@ pub fn tokenize<S: AsRef<str>>(captions: &[S]) -> Vec<String> {
     lines
 }
 
-/// The end of a word of ASCII letters before a blank, for which no rule but that of words holds: most tokens.
+fn is_end(text: Text, i: usize) -> bool {
+    text.get(i).is_none_or(|c| c == ' ' || c == '\n')
+}
+
+/// The end of a word of ASCII letters before a blank or a mark and a blank, for which no rule but that of words holds: most
+/// tokens.
 fn plain_word(text: Text, i: usize) -> Option<usize> {
     let end = text.run(i, |c| c.is_ascii_alphabetic());
-    let alone = end > i && text.get(end).is_none_or(|c| c == ' ' || c == '\n');
+    let alone = end > i
+        && match text.get(end) {
+            None | Some(' ' | '\n') => true,
+            Some(',' | ';' | ':' | '!' | '?') => is_end(text, end + 1),
+            // Initials and abbreviations may keep their full stop.
+            Some('.') => end > i + 1 && is_end(text, end + 1) && abbreviations::abbreviation(text, i).is_none(),
+            _ => false,
+        };
     (alone && words::assimilation(text, i).is_none()).then_some(end)
+}
+
+/// A mark before a blank, which no rule joins with anything: punctuation, which is dropped.
+fn is_lone_mark(text: Text, i: usize) -> bool {
+    is_end(text, i + 1)
+        && match text.0[i] {
+            ',' | ';' | ':' | '!' | '?' => true,
+            // Spaced dots may be an ellipsis.
+            '.' => text.get(i + 2) != Some('.'),
+            _ => false,
+        }
 }
 
 fn push(line: &mut String, text: Text, at: usize, best: &Best) {
@@ -315,4 +345,31 @@ fn marked(text: Text, i: usize, best: &mut Best) {
     best.take(text.literal(i, "&nbsp;"), Token::Nothing);
     best.take(text.literal(i, "<<").or_else(|| text.literal(i, ">>")), Token::Same);
     best.take(marks::is_symbol(c).then_some(i + 1), Token::Same);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apprentice_core::Rng;
+
+    /// Texts in which the short cuts meet what they must leave alone.
+    #[test]
+    fn short_cuts_change_no_token() {
+        const PIECES: [&str; 56] = [
+            " ", " ", " ", " ", " ", "\n", "\t", "\u{a0}", ".", ".", ",", ";", ":", "!", "?", "-", "'", "\"", "(", ")",
+            "/", "$", "@", "_", "&amp;", "a", "U.S", "Inc", "etc", "Mr", "no", "cannot", "gonna", "don't", "'s",
+            "www.a", "com", "x", "D", "p.m", "The", "A", "car", "stops", "Ph.D", "1", "25", "3/4", ". .", "...", "fig",
+            "O'Brien", "tis", "pro-", "n't", "é",
+        ];
+        let rng = &mut Rng::new(&[7]);
+        let mut differ_from_letters = 0;
+        for _ in 0..20_000 {
+            let lines: Vec<String> =
+                (0..3).map(|_| (0..rng.below(9)).map(|_| PIECES[rng.below(PIECES.len())]).collect()).collect();
+            let (short, long) = (tokens_of(&lines, true), tokens_of(&lines, false));
+            assert_eq!(short, long, "{lines:?}");
+            differ_from_letters += usize::from(long.iter().any(|line| line.contains(['.', '\''])));
+        }
+        assert!(differ_from_letters > 1000, "the texts hold too little that needs the long way");
+    }
 }
