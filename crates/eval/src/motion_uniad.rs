@@ -118,7 +118,7 @@ fn judge_group(
         Some(errors(t, p).map(Some))
     });
     let ends_near = accumulate(&boxes, &first, &order, matching.distance_m, |t, p, _| {
-        (!t.future.is_empty() && errors(t, p)[1] < matching.hit_m).then_some([const { None }; 0])
+        (!t.future.is_empty() && errors(t, p)[1] < matching.hit_m).then_some([])
     });
     let matched = near.as_ref().map_or(0, |curves| curves.hits);
     let hits = ends_near.map_or(0, |curves| curves.hits);
