@@ -231,7 +231,6 @@ fn features_of_a_backbones_file() {
     document(&narrow, folder, "teacher-embed-1");
     features(&read_tensors(&folder.join("e.safetensors")).unwrap(), "narrow");
 
-    refused(PROGRAM, &[&narrow[..8], &["64by64"]].concat(), folder, &["64by64", "--image-size"]);
     std::fs::write(folder.join("t.txt"), "stop").unwrap();
     refused(PROGRAM, &[&narrow[..7], &["--texts", "t.txt"]].concat(), folder, &["narrow.pth", "texts"]);
     let eva =
