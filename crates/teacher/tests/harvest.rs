@@ -227,6 +227,30 @@ fn what_was_said_is_embedded_and_truth_is_marked() {
 }
 
 #[test]
+fn an_encoder_with_a_decoder_reads_alone_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = open("flan_t5");
+    let asking = Asking::own("at {speed} and {command}?");
+    let layers = Some(Layers::These(vec![-1]));
+    let ask = |places| PublishedConfig { layers: layers.clone(), cameras: vec![], answers: true, ..config(places, 4) };
+    let giver = Published::new(&model, "t", worlds(), &samples(), asking.clone(), ask(Places::Prompt)).unwrap();
+    let caches = run(&giver, folder.path());
+    for id in &samples() {
+        let observed = Observed::of(&worlds().sample(id).unwrap());
+        let text = format!(" {}", asking.ask(0, id, &observed).as_str());
+        let ask = Ask { text, chat: false, max_tokens: 4, choice: Choice::default() };
+        let woven = model.weave(&model.parts(&ask, &[]).unwrap()).unwrap();
+        let states = no_grad(|| woven.hidden_at(&model.language, model.language.layers()));
+        let values = caches[0].values(id).unwrap().unwrap();
+        close("encoder", &values[..states.numel()], &states, 1e-4);
+        let said = model.answer(woven, &ask, |_| Ok(())).unwrap().said;
+        let words: Vec<f32> = said.iter().map(|&w| w as f32).collect();
+        assert_eq!(caches[1].values(id).unwrap().unwrap()[..said.len()], words[..]);
+    }
+    assert!(Published::new(&model, "t", worlds(), &samples(), asking, ask(Places::Said)).is_err());
+}
+
+#[test]
 fn what_cannot_be_harvested_is_told_before_work_begins() {
     let model = open("llava");
     let refused = |config: PublishedConfig, asking: Asking, words: &[&str]| {

@@ -366,7 +366,7 @@ pub fn speak<E>(
 }
 
 /// Sequences side by side, shorter ones padded behind. What is padded stands after what is read, so a causal reading of the
-/// prompt never sees it; steps after the prompt are kept from it by a mask.
+/// prompt never sees it; steps after the prompt are kept from it by a mask. An encoder (T5) would see it: it reads one at a time.
 ///
 /// B sequences, L places of the longest.
 #[derive(Debug)]

@@ -7,7 +7,8 @@
 
 use super::Giver;
 use crate::cache::Row;
-use crate::general::{Abreast, Ask, Choice, LanguageModel, Part, Seen, Woven};
+use crate::general::decoder::speak;
+use crate::general::{Abreast, Ask, Choice, Language, LanguageModel, Part, Seen, Woven};
 use crate::questions::Asking;
 use crate::words::{Observed, OpenText};
 use crate::{CacheSpec, Precision, TeacherError};
@@ -173,6 +174,10 @@ impl<'a> Published<'a> {
         if config.places == Places::Pictures && rig.cameras.is_empty() {
             return wrong("places: no pictures are shown; name cameras".into());
         }
+        let apart = matches!(model.language, Language::T5 { .. });
+        if apart && config.places == Places::Said && config.layers.is_some() {
+            return wrong("places: `said` is for models that read and speak in one sequence; take the prompt's".into());
+        }
         let layers = match &config.layers {
             Some(layers) => layers.of(model.language.layers())?,
             None => vec![],
@@ -321,6 +326,9 @@ impl<'a> Published<'a> {
     /// The rows of each sequence, those of hidden states before those of answers.
     fn read(&self, woven: &[&Woven]) -> Result<Vec<Vec<Option<Row>>>, TeacherError> {
         let (model, config) = (self.model, &self.config);
+        if matches!(model.language, Language::T5 { .. }) {
+            return woven.iter().map(|woven| self.read_apart(woven)).collect();
+        }
         let abreast = Abreast::new(woven);
         let (prompt, heard) = if self.speaks() {
             let room = |w: &&Woven| config.stop_after.min(usize::try_from(model.context() - w.next).unwrap_or(0));
@@ -337,14 +345,39 @@ impl<'a> Published<'a> {
                 taken.push(self.states(row, sequence, &prompt, heard.as_ref().map(|h| &h.states[row][..])));
             }
             if let Some(heard) = heard.as_ref().filter(|_| config.answers) {
-                let said = &heard.said[row];
-                let text = model.tokenizer.decode(said)?.trim().to_string();
-                let values = said.iter().map(|&id| id as f32).collect();
-                taken.push((!said.is_empty()).then_some(Row { values, age_s: 0.0, text: Some(text) }));
+                taken.push(self.answer(&heard.said[row])?);
             }
             out.push(taken);
         }
         Ok(out)
+    }
+
+    /// The same for a model whose encoder reads and whose decoder speaks: one sequence by itself, for an encoder sees padding;
+    /// hidden states are the encoder's.
+    fn read_apart(&self, woven: &Woven) -> Result<Vec<Option<Row>>, TeacherError> {
+        let (model, config) = (self.model, &self.config);
+        let mut taken = vec![];
+        if !self.layers.is_empty() {
+            let prompt = Abreast::new(&[woven]).hidden(&model.language, &self.layers);
+            taken.push(self.states(0, woven, &prompt, None));
+        }
+        if config.answers {
+            let mut said = vec![];
+            speak(&model.language, woven, |logits, count| -> Result<Option<i64>, TeacherError> {
+                let token = logits.argmax(-1, false).int64_value(&[]);
+                said.push(token);
+                Ok((count + 1 < config.stop_after && !model.ends().contains(&token)).then_some(token))
+            })?;
+            taken.push(self.answer(&said)?);
+        }
+        Ok(taken)
+    }
+
+    /// What was said, as a row.
+    fn answer(&self, said: &[i64]) -> Result<Option<Row>, TeacherError> {
+        let text = self.model.tokenizer.decode(said)?.trim().to_string();
+        let values = said.iter().map(|&id| id as f32).collect();
+        Ok((!said.is_empty()).then_some(Row { values, age_s: 0.0, text: Some(text) }))
     }
 
     /// Hidden states of one sequence, `[positions, layers, D]`.
