@@ -224,7 +224,7 @@ mod tests {
             id: SampleId { world: format!("w{}", i / 4), index: i % 4 },
             tier: if i < 20 { "common" } else { "rare" }.into(),
             family: "Cruise".into(),
-            people: i % 2 == 0,
+            people: i.is_multiple_of(2),
         };
         let run = |arm, seed, l2: f32| RunFacts {
             arm,

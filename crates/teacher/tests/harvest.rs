@@ -217,7 +217,7 @@ fn what_was_said_is_embedded_and_truth_is_marked() {
         assert!(text.ends_with(&format!("The route says: {}.", sample.command.words())), "{text}");
         let weather = &sample.language.iter().find(|qa| qa.kind == "weather").unwrap().answer;
         assert_eq!(caches[2].text(id).unwrap(), Some(weather.as_str()));
-        let alone = no_grad(|| encoder.texts(&[weather.clone()]).unwrap());
+        let alone = no_grad(|| encoder.texts(std::slice::from_ref(weather)).unwrap());
         close("text", &caches[2].values(id).unwrap().unwrap(), &alone, 1e-5);
         assert_eq!(caches[3].values(id).unwrap().unwrap().len(), 2 * 20);
     }

@@ -1,5 +1,5 @@
 //! What the tests of both programs share: running them, killing them, and comparing what they leave.
-#![allow(dead_code)] // each test uses its part
+#![allow(dead_code, clippy::print_stdout)] // each test uses its part and may say what it did
 
 use apprentice_core::Rng;
 use std::collections::BTreeMap;

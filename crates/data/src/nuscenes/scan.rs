@@ -445,7 +445,7 @@ impl<const N: usize> Layout<N> {
         }
         // Without escapes and other braces, and with all quotes in pairs, the brace is the row's own.
         let row = &buffer[begin..end + memchr::memchr(b'}', &buffer[end..])?];
-        let even = memchr::memchr_iter(b'"', row).count() % 2 == 0;
+        let even = memchr::memchr_iter(b'"', row).count().is_multiple_of(2);
         (even && memchr::memchr2(b'\\', b'{', row).is_none()).then_some(begin + row.len() + 1)
     }
 
