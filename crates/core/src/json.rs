@@ -35,7 +35,10 @@ pub fn fault(text: &[u8], error: &serde_json::Error) -> JsonFault {
     // Lines and columns count from 1; the column is that of the last byte that was looked at.
     let line =
         text.split_inclusive(|b| *b == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum::<usize>();
-    let offset = (line + error.column().saturating_sub(1)).min(text.len());
+    let offset = match error.classify() {
+        Category::Eof => text.len(),
+        _ => (line + error.column().saturating_sub(1)).min(text.len()),
+    };
     let mut walk = Walk::new(text);
     walk.run(offset);
     let field = walk.path();
