@@ -38,14 +38,21 @@ impl Pose2 {
     pub fn left(&self) -> DVec2 {
         self.forward().perp()
     }
+    /// Unit vectors along the heading and to its left.
+    fn axes(&self) -> [DVec2; 2] {
+        let forward = self.forward();
+        [forward, forward.perp()]
+    }
     /// A point of the parent frame, expressed in this pose's frame.
     pub fn to_local(&self, point: DVec2) -> DVec2 {
         let d = point - self.position();
-        DVec2::new(d.dot(self.forward()), d.dot(self.left()))
+        let [forward, left] = self.axes();
+        DVec2::new(d.dot(forward), d.dot(left))
     }
     /// A point of this pose's frame, expressed in the parent frame.
     pub fn to_parent(&self, point: DVec2) -> DVec2 {
-        self.position() + self.forward() * point.x + self.left() * point.y
+        let [forward, left] = self.axes();
+        self.position() + forward * point.x + left * point.y
     }
     /// A pose of the parent frame, expressed in this pose's frame.
     pub fn pose_to_local(&self, pose: Pose2) -> Pose2 {
@@ -79,17 +86,26 @@ impl OrientedBox {
     /// The four corners, counter-clockwise from front left.
     pub fn corners(&self) -> [DVec2; 4] {
         let (l, w) = (self.length_m / 2.0, self.width_m / 2.0);
-        [(l, w), (-l, w), (-l, -w), (l, -w)].map(|(x, y)| self.center.to_parent(DVec2::new(x, y)))
+        let ([forward, left], center) = (self.center.axes(), self.center.position());
+        [(l, w), (-l, w), (-l, -w), (l, -w)].map(|(x, y)| center + forward * x + left * y)
+    }
+
+    /// No point of the box is further from its centre, metres.
+    pub fn reach_m(&self) -> f64 {
+        DVec2::new(self.length_m, self.width_m).length() / 2.0
     }
 
     /// Whether two boxes share a point (separating axes; touching counts).
     pub fn overlaps(&self, other: &OrientedBox) -> bool {
         let d = other.center.position() - self.center.position();
-        let reach = (self.length_m.hypot(self.width_m) + other.length_m.hypot(other.width_m)) / 2.0;
+        let reach = self.reach_m() + other.reach_m();
         if d.length_squared() > reach * reach {
             return false;
         }
-        let axes = |b: &OrientedBox| [(b.center.forward(), b.length_m / 2.0), (b.center.left(), b.width_m / 2.0)];
+        let axes = |b: &OrientedBox| {
+            let [forward, left] = b.center.axes();
+            [(forward, b.length_m / 2.0), (left, b.width_m / 2.0)]
+        };
         let (mine, theirs) = (axes(self), axes(other));
         mine.iter().chain(&theirs).all(|(axis, _)| {
             let radius = |parts: &[(DVec2, f64); 2]| parts.iter().map(|(v, r)| v.dot(*axis).abs() * r).sum::<f64>();

@@ -74,6 +74,18 @@ pub fn gap_m(a: &OrientedBox, b: &OrientedBox) -> f64 {
     from(a, b).min(from(b, a))
 }
 
+/// The smallest gap to any of the others, or `cap_m` if none is smaller.
+fn nearest_m(b: &OrientedBox, others: &[OrientedBox], cap_m: f64) -> f64 {
+    // Circles around both boxes say of most that they are too far away to matter.
+    const ROUNDING_M: f64 = 1e-6;
+    let reach_m = b.reach_m();
+    others.iter().fold(cap_m, |nearest, other| {
+        let matters = nearest + reach_m + other.reach_m() + ROUNDING_M;
+        let apart = b.center.position().distance_squared(other.center.position());
+        if apart > matters * matters { nearest } else { nearest.min(gap_m(b, other)) }
+    })
+}
+
 /// Set a plan against the objects.
 pub fn contact(
     plan: &Trajectory,
@@ -82,8 +94,7 @@ pub fn contact(
     collision: &Collision,
 ) -> Contact {
     let planned = ego_boxes(plan, ego, collision);
-    let gap_m: [f64; HORIZON_STEPS] =
-        std::array::from_fn(|t| boxes[t].iter().map(|b| gap_m(&planned[t], b)).fold(collision.gap_cap_m, f64::min));
+    let gap_m = std::array::from_fn(|t| nearest_m(&planned[t], &boxes[t], collision.gap_cap_m));
     let collides = std::array::from_fn(|t| match collision.kind {
         CollisionKind::OrientedPolygon => boxes[t].iter().any(|b| planned[t].overlaps(b)),
         // Boxes too far apart for any cell of theirs to be shared.
@@ -103,10 +114,9 @@ pub fn contact(
 }
 
 fn near(b: &OrientedBox, others: &[OrientedBox], collision: &Collision) -> bool {
-    let reach = |b: &OrientedBox| b.length_m.hypot(b.width_m) / 2.0;
     let slack = 2.0 * collision.cell_m.unwrap_or(0.5);
     let distance = |other: &OrientedBox| b.center.position().distance(other.center.position());
-    others.iter().any(|other| distance(other) <= reach(b) + reach(other) + slack)
+    others.iter().any(|other| distance(other) <= b.reach_m() + other.reach_m() + slack)
 }
 
 /// Per step, whether the planned box touches a line, such as the edge of the road.
@@ -262,6 +272,21 @@ mod tests {
         }
         let last = boxes[5].center;
         assert!(last.x.abs() < 1e-9 && (last.y - 4.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_passed_over_as_too_far_away_was_not_the_nearest() {
+        let mut rng = apprentice_core::Rng::new(&[7]);
+        for _ in 0..200 {
+            let mut boxed = || OrientedBox {
+                center: Pose2::new(rng.range(-20.0, 20.0), rng.range(-20.0, 20.0), rng.range(-3.1, 3.1)),
+                length_m: rng.range(0.5, 9.0),
+                width_m: rng.range(0.5, 3.0),
+            };
+            let (mine, others): (_, Vec<_>) = (boxed(), (0..8).map(|_| boxed()).collect());
+            let all = others.iter().map(|other| gap_m(&mine, other)).fold(10.0, f64::min);
+            assert_eq!(nearest_m(&mine, &others, 10.0), all);
+        }
     }
 
     #[test]

@@ -5,13 +5,16 @@
 
 use super::token::{Token, quoted};
 use crate::DataError;
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Bytes read at once. A row that is longer makes the buffer grow.
-const BLOCK: usize = 1 << 20;
+const BLOCK: usize = 1 << 18;
+/// Files are not cut into parts smaller than this.
+const SMALLEST_PART: u64 = 4 << 20;
 /// No row is longer than this.
 const LONGEST_ROW: usize = 64 << 20;
 
@@ -86,14 +89,17 @@ impl<'a, const N: usize> Row<'a, N> {
 
     /// A whole number that is not negative.
     pub fn count(&self, field: usize) -> Result<u64, DataError> {
-        let text = std::str::from_utf8(self.value(field)?).unwrap_or("");
-        if let Ok(whole) = text.parse() {
-            return Ok(whole);
+        let text = self.value(field)?;
+        if text.len() < 20 && text.iter().all(u8::is_ascii_digit) {
+            return Ok(text.iter().fold(0, |whole, digit| 10 * whole + u64::from(digit - b'0')));
         }
         // Timestamps may be written as 1.5e15 by other tools.
-        match number(text.as_bytes()) {
+        match number(text) {
             Some(v) if v >= 0.0 && v.fract() == 0.0 && v < 1e18 => Ok(v as u64),
-            _ => Err(self.wrong(field, format!("expected a whole number, found `{}`", clip(text)))),
+            _ => {
+                let found = clip(&String::from_utf8_lossy(text));
+                Err(self.wrong(field, format!("expected a whole number, found `{found}`")))
+            }
         }
     }
 
@@ -113,6 +119,17 @@ impl<'a, const N: usize> Row<'a, N> {
             found += 1;
         }
         Err(self.wrong(field, format!("expected {K} numbers, found {found}")))
+    }
+
+    /// The token of a list that has one at most.
+    pub fn token_at_most(&self, field: usize, problem: &str) -> Result<Option<Token>, DataError> {
+        let mut items = self.items(field)?;
+        let first =
+            items.next().map(|item| quoted(item).ok_or_else(|| self.wrong(field, "expected a list of strings")));
+        match items.next() {
+            None => Ok(first.transpose()?.map(Token::new)),
+            Some(_) => Err(self.wrong(field, problem)),
+        }
     }
 
     /// The tokens of a list.
@@ -169,8 +186,8 @@ fn number(text: &[u8]) -> Option<f64> {
 
 /// The finite number that begins at a place, and where it ends.
 fn number_at(text: &[u8], begin: usize) -> Option<(f64, usize)> {
-    const POWERS: [f64; 18] =
-        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17];
+    const POWERS: [f64; 20] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19];
     let negative = text.get(begin) == Some(&b'-');
     let first = begin + usize::from(negative);
     let (mut mantissa, mut at, mut point) = (0_u64, first, None);
@@ -191,14 +208,28 @@ fn number_at(text: &[u8], begin: usize) -> Option<(f64, usize)> {
         }
         at += 1;
     }
-    // Up to 2^53, divided by an exact power of ten, is correctly rounded.
     let fraction = point.map_or(0, |p| at - p - 1);
-    if at > first && at - first <= 18 && mantissa < 1 << 53 {
-        let value = mantissa as f64 / POWERS[fraction];
+    // A point and 19 digits at most: the mantissa is below 10^19.
+    if at > first && at - first <= 19 + usize::from(point.is_some()) && mantissa != u64::MAX {
+        // Up to 2^53, divided by an exact power of ten, is correctly rounded.
+        let value = match POWERS.get(fraction) {
+            Some(power) if mantissa < 1 << 53 => mantissa as f64 / power,
+            _ => quotient(mantissa, 10_u64.pow(fraction as u32)),
+        };
         return Some((if negative { -value } else { value }, at));
     }
     let value: f64 = std::str::from_utf8(text.get(begin..at)?).ok()?.parse().ok()?;
     (value.is_finite() && at > first && text[first].is_ascii_digit()).then_some((value, at))
+}
+
+/// Two whole numbers divided and correctly rounded; the first is not 0.
+fn quotient(top: u64, bottom: u64) -> f64 {
+    // Both with their first bit set: the quotient has 63 or 64 bits, of which the rounding needs 54 and whether more follow.
+    let (up, down) = (top.leading_zeros(), bottom.leading_zeros());
+    let (top, bottom) = (u128::from(top << up) << 63, u128::from(bottom << down));
+    let whole = (top / bottom) as u64 | u64::from(!top.is_multiple_of(bottom));
+    // 2^(down − up − 63), with the exponent within ±127.
+    whole as f64 * f64::from_bits(u64::from(1023 - 63 + down - up) << 52)
 }
 
 /// Where values lie in the buffer.
@@ -220,21 +251,21 @@ enum Step<const N: usize> {
 
 /// Part of a table's file: from the start of a row (or of the file) to the end of one (or of the file).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+struct Part {
     begin: u64,
     end: Option<u64>,
 }
 
 /// The whole file.
-pub(super) const WHOLE: Part = Part { begin: 0, end: None };
+const WHOLE: Part = Part { begin: 0, end: None };
 
 /// Cut a large table where rows seem to end, into at most `most` parts. A text may look like the end of a row, so a part
 /// that cannot be read says nothing yet: read the whole.
-pub(super) fn parts(path: &Path, most: u64) -> Vec<Part> {
+fn parts(path: &Path, most: u64) -> Vec<Part> {
     let cut = || -> std::io::Result<Vec<Part>> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
-        let count = most.min(length / (4 * BLOCK as u64)).max(1);
+        let count = most.min(length / SMALLEST_PART).max(1);
         let mut found = vec![WHOLE];
         for part in 1..count {
             let from = length / count * part;
@@ -271,25 +302,51 @@ pub(super) fn rows<const N: usize>(
     rows_of(path, WHOLE, fields, |_| true, take)
 }
 
-/// [`rows`], but only those whose first field, as it stands in the file, is `wanted`. Of others little more is looked at
-/// than where they end.
+/// What was made of a large table's rows.
+pub(super) struct Table<T> {
+    /// In the order of the file, part by part: the number of the part's first row and what was made of its rows.
+    pub pieces: Vec<(u32, Vec<T>)>,
+    /// Rows of the file.
+    pub rows: u32,
+}
+
+/// Make something of every row whose first field, as it stands in the file, is `wanted`; of others little more is looked at
+/// than where they end. Parts of a large file are read side by side, and rows know their number from the first of their part.
 ///
 /// # Errors
 /// As [`rows`].
-pub(super) fn rows_where<const N: usize>(
+pub(super) fn collect<T: Send, const N: usize>(
     path: &Path,
     fields: [&'static str; N],
-    wanted: impl Fn(&[u8]) -> bool,
-    take: impl FnMut(&Row<'_, N>) -> Result<(), DataError>,
-) -> Result<u32, DataError> {
-    rows_of(path, WHOLE, fields, wanted, take)
+    wanted: impl Fn(&[u8]) -> bool + Sync,
+    make: impl Fn(&Row<'_, N>) -> Result<T, DataError> + Sync,
+) -> Result<Table<T>, DataError> {
+    let read = |part: &Part| -> Result<(u32, Vec<T>), DataError> {
+        let mut made = Vec::new();
+        let rows = rows_of(path, *part, fields, &wanted, |row| {
+            made.push(make(row)?);
+            Ok(())
+        })?;
+        Ok((rows, made))
+    };
+    let cut: Result<Vec<_>, DataError> =
+        parts(path, 4 * rayon::current_num_threads() as u64).par_iter().map(read).collect();
+    // If one cannot be read, the whole tells which row is wrong.
+    let mut pieces = cut.or_else(|_| read(&WHOLE).map(|whole| vec![whole]))?;
+    let mut rows = 0;
+    for (count, _) in &mut pieces {
+        let first = rows;
+        rows += *count;
+        *count = first;
+    }
+    Ok(Table { pieces, rows })
 }
 
-/// [`rows_where`] of a part.
+/// [`rows`] of a part, but only those whose first field, as it stands in the file, is `wanted`.
 ///
 /// # Errors
 /// As [`rows`]; rows are counted from the part's first.
-pub(super) fn rows_of<const N: usize>(
+fn rows_of<const N: usize>(
     path: &Path,
     part: Part,
     fields: [&'static str; N],
@@ -528,14 +585,16 @@ fn string_end(buffer: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Just after a string, a list without strings and lists in it, or a word; `None` of anything else, and when the buffer ends
+/// Just after a string, a list without lists and escapes in it, or a word; `None` of anything else, and when the buffer ends
 /// first.
 fn usual_value_end(buffer: &[u8], at: usize) -> Option<usize> {
     match buffer.get(at)? {
         b'"' => string_end(buffer, at),
         b'[' => {
-            let end = at + 1 + memchr::memchr(b']', &buffer[at + 1..])?;
-            memchr::memchr3(b'[', b'{', b'"', &buffer[at + 1..end]).is_none().then_some(end + 1)
+            let inner = &buffer[at + 1..][..memchr::memchr(b']', &buffer[at + 1..])?];
+            // With all quotes in pairs, the bracket is the list's own.
+            let even = memchr::memchr_iter(b'"', inner).count().is_multiple_of(2);
+            (even && memchr::memchr3(b'[', b'{', b'\\', inner).is_none()).then_some(at + inner.len() + 2)
         }
         b'{' => None,
         _ => value_end(buffer, at).ok().flatten(),
@@ -571,5 +630,39 @@ fn value_end(buffer: &[u8], at: usize) -> Result<Option<usize>, (usize, &'static
             Ok(buffer[at..].iter().position(ends).map(|n| at + n))
         }
         Some(_) => Err((at, "expected a value")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_the_standard_library_reads_them() {
+        let mut rng = apprentice_core::Rng::new(&[1]);
+        let digits = |rng: &mut apprentice_core::Rng, most: usize| -> String {
+            (0..=rng.below(most)).map(|_| char::from(b'0' + rng.below(10) as u8)).collect()
+        };
+        for _ in 0..200_000 {
+            let mut text = digits(&mut rng, 12);
+            if rng.below(8) > 0 {
+                text += &format!(".{}", digits(&mut rng, 20));
+            }
+            if rng.below(2) > 0 {
+                text.insert(0, '-');
+            }
+            assert_eq!(number(text.as_bytes()).map(f64::to_bits), text.parse().ok().map(f64::to_bits), "{text}");
+        }
+        for text in [
+            "9007199254740993",
+            "0.9007199254740993",
+            "1844674407370955161.5",
+            "-0.0",
+            "0.000000000000000000",
+            "0.0000000000000000001",
+        ] {
+            assert_eq!(number(text.as_bytes()).map(f64::to_bits), text.parse().ok().map(f64::to_bits), "{text}");
+        }
+        assert!(["", "-", ".5", "1e999", "--1", "1.2.3"].iter().all(|text| number(text.as_bytes()).is_none()));
     }
 }

@@ -3,12 +3,13 @@
 //! Of `sample_data` only keyframes are kept, and of `ego_pose` only the poses of those: a data set's sweeps are ten times
 //! its keyframes and nothing here looks at them.
 
-use super::scan::{Part, Row, WHOLE, parts, rows, rows_of, rows_where};
+use super::scan::{Row, Table, collect, rows};
 use super::token::{Places, Token, quoted_token};
 use crate::DataError;
-use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+const TWICE: &str = "this token is in the table twice";
 
 /// No row: the end of a chain.
 pub const NONE: u32 = u32::MAX;
@@ -237,7 +238,7 @@ impl<T> Keyed<T> {
 
     fn push<const N: usize>(&mut self, row: &Row<'_, N>, token: Token, value: T) -> Result<(), DataError> {
         if self.places.insert(token, self.rows.len() as u32).is_some() {
-            return Err(row.wrong(0, "this token is in the table twice"));
+            return Err(row.wrong(0, TWICE));
         }
         self.rows.push(value);
         Ok(())
@@ -440,23 +441,13 @@ fn recordings(
         "filename",
     ];
     let nowhere = Place { translation: [0.0; 3], rotation: [1.0, 0.0, 0.0, 0.0] };
-    let mut data: Vec<KeyData> = Vec::new();
-    // Pose → the recordings that have it, as a chain through `same_pose`.
-    let (mut wanted, mut same_pose, mut numbers) = (Places::default(), Vec::new(), Vec::new());
-    let mut places = Places::default();
-    let data_rows = rows_where(
+    let Table { pieces, rows: data_rows } = collect(
         &path,
         fields,
         |is_key_frame| is_key_frame != b"false",
         |row| {
             row.flag(0)?;
-            let place = data.len() as u32;
-            if places.insert(row.token(1)?, place).is_some() {
-                return Err(row.wrong(1, "this token is in the table twice"));
-            }
-            same_pose.push(wanted.insert(row.token(3)?, place).unwrap_or(NONE));
-            numbers.push(row.number());
-            data.push(KeyData {
+            let data = KeyData {
                 token: row.token(1)?,
                 sample: samples.find(row, 2)?,
                 calibrated: calibrated.find(row, 4)?,
@@ -465,28 +456,54 @@ fn recordings(
                 filename: row.text(8)?.into_owned(),
                 width: u32::try_from(row.count(7)?).map_err(|_| row.wrong(7, "too large"))?,
                 height: u32::try_from(row.count(6)?).map_err(|_| row.wrong(6, "too large"))?,
-            });
-            Ok(())
+            };
+            Ok((data, row.token(3)?, row.number() as u32))
+        },
+    )?;
+    let wrong = |row: u32, field: &str, problem: &str| {
+        Err(DataError::Table { path: path.clone(), row: row as usize, field: field.into(), problem: problem.into() })
+    };
+    let mut data: Vec<KeyData> = Vec::with_capacity(pieces.iter().map(|(_, rows)| rows.len()).sum());
+    // Pose → the recordings that have it, as a chain through `same_pose`.
+    let (mut at_pose, mut same_pose, mut numbers) = (Places::default(), Vec::new(), Vec::new());
+    let mut places = Places::default();
+    for (first, rows) in pieces {
+        for (recording, pose, number) in rows {
+            let place = data.len() as u32;
+            if places.insert(recording.token, place).is_some() {
+                return wrong(first + number, "token", TWICE);
+            }
+            same_pose.push(at_pose.insert(pose, place).unwrap_or(NONE));
+            numbers.push(first + number);
+            data.push(recording);
+        }
+    }
+    let path_of_poses = folder.join("ego_pose.json");
+    let Table { pieces, rows: pose_rows } = collect(
+        &path_of_poses,
+        ["token", "rotation", "translation"],
+        |token| quoted_token(token).is_none_or(|token| at_pose.contains_key(&token)),
+        |row| {
+            let ego = Place { rotation: rotation(row, 1)?, translation: row.vector(2)? };
+            Ok((at_pose.get(&row.token(0)?).copied().unwrap_or(NONE), ego, row.number() as u32))
         },
     )?;
     let mut found = vec![false; data.len()];
-    let at_keyframe = |token: &[u8]| quoted_token(token).is_none_or(|token| wanted.contains_key(&token));
-    let fields = ["token", "rotation", "translation"];
-    let pose_rows = rows_where(&folder.join("ego_pose.json"), fields, at_keyframe, |row| {
-        let mut at = wanted.get(&row.token(0)?).copied().unwrap_or(NONE);
-        let ego = Place { rotation: rotation(row, 1)?, translation: row.vector(2)? };
-        while at != NONE {
-            if std::mem::replace(&mut found[at as usize], true) {
-                return Err(row.wrong(0, "this token is in the table twice"));
+    for (first, rows) in pieces {
+        for (mut at, ego, number) in rows {
+            while at != NONE {
+                if std::mem::replace(&mut found[at as usize], true) {
+                    let row = (first + number) as usize;
+                    let (field, problem) = ("token".into(), TWICE.into());
+                    return Err(DataError::Table { path: path_of_poses, row, field, problem });
+                }
+                data[at as usize].ego = ego;
+                at = same_pose[at as usize];
             }
-            data[at as usize].ego = ego;
-            at = same_pose[at as usize];
         }
-        Ok(())
-    })?;
+    }
     if let Some(at) = found.iter().position(|f| !f) {
-        let (field, problem) = ("ego_pose_token".into(), "no row of `ego_pose` has this token".into());
-        return Err(DataError::Table { path, row: numbers[at], field, problem });
+        return wrong(numbers[at], "ego_pose_token", "no row of `ego_pose` has this token");
     }
     Ok((data, data_rows, pose_rows))
 }
@@ -514,64 +531,33 @@ const ANNOTATION_FIELDS: [&str; 12] = [
     "num_radar_pts",
 ];
 
-/// Rows with the tokens of their chains.
-type Chained = (Vec<Annotation>, Vec<[Option<Token>; 2]>);
-
 fn annotations(folder: &Path, referred: &Referred<'_>) -> Result<Vec<Annotation>, DataError> {
     let mut table = Keyed::empty(folder, "sample_annotation");
     let path = table.path.clone();
-    let read = |part: &Part| -> Result<Chained, DataError> {
-        let (mut annotations, mut chain) = (Vec::new(), Vec::new());
-        rows_of(
-            &path,
-            *part,
-            ANNOTATION_FIELDS,
-            |_| true,
-            |row| {
-                annotations.push(annotation(row, referred)?);
-                chain.push([row.optional_token(8)?, row.optional_token(9)?]);
-                Ok(())
-            },
-        )?;
-        Ok((annotations, chain))
-    };
-    // The largest table: its parts at once. If one cannot be read, the whole tells which row is wrong.
-    let cut: Result<Vec<Chained>, DataError> =
-        parts(&path, rayon::current_num_threads() as u64).par_iter().map(read).collect();
-    let pieces = cut.or_else(|_| read(&WHOLE).map(|whole| vec![whole]))?;
-    table.places.reserve(pieces.iter().map(|(rows, _)| rows.len()).sum());
-    let mut chain = Vec::new();
-    for (rows, links) in pieces {
-        for (row, place) in rows.iter().zip(table.rows.len() as u32..) {
-            if table.places.insert(row.token, place).is_some() {
-                let (field, problem) = ("token".into(), "this token is in the table twice".into());
-                return Err(DataError::Table { path, row: place as usize, field, problem });
-            }
+    let read = |row: &Row<'_, 12>| Ok((annotation(row, referred)?, [row.optional_token(8)?, row.optional_token(9)?]));
+    let Table { pieces, rows } = collect(&path, ANNOTATION_FIELDS, |_| true, read)?;
+    table.places.reserve(rows as usize);
+    table.rows.reserve(rows as usize);
+    let mut chain = Vec::with_capacity(rows as usize);
+    for (annotation, links) in pieces.into_iter().flat_map(|(_, rows)| rows) {
+        let row = table.rows.len();
+        if table.places.insert(annotation.token, row as u32).is_some() {
+            return Err(DataError::Table { path, row, field: "token".into(), problem: TWICE.into() });
         }
-        append(&mut table.rows, rows);
-        append(&mut chain, links);
+        table.rows.push(annotation);
+        chain.push(links);
     }
     link(&mut table, &chain, |row| row.token, |row| [&mut row.prev, &mut row.next])?;
     Ok(table.rows)
 }
 
-/// Add rows; the first are taken as they are.
-fn append<T>(all: &mut Vec<T>, mut more: Vec<T>) {
-    if all.is_empty() {
-        *all = more;
-    } else {
-        all.append(&mut more);
-    }
-}
-
 fn annotation(row: &Row<'_, 12>, referred: &Referred<'_>) -> Result<Annotation, DataError> {
-    let attribute = match row.tokens(4)?[..] {
-        [] => NONE,
-        [token] => {
+    let attribute = match row.token_at_most(4, "a box has at most one attribute")? {
+        None => NONE,
+        Some(token) => {
             let place = referred.attributes.places.get(&token);
             *place.ok_or_else(|| row.wrong(4, "no row of `attribute` has this token"))?
         }
-        _ => return Err(row.wrong(4, "a box has at most one attribute")),
     };
     let visibility = match row.optional_token(3)? {
         None => 0,
