@@ -235,6 +235,7 @@ class Student:
         memory = torch.cat([bev, agents, map_tokens, front, light.unsqueeze(1)], 1)
         one_hot = F.one_hot(command, 6).float()
         state = self.mlp(k + ".ego.state", torch.cat([(speed / 10).unsqueeze(1), one_hot], 1))
+        state = self.norm(k + ".ego.state_norm", state)
         ego = state.unsqueeze(1) + w[k + ".ego.query"]
         for i in range(c["ego_layers"]):
             ego = self.decoder(f"{k}.ego.layers.{i}", ego, None, keys, memory)

@@ -326,9 +326,9 @@ pub enum DtypeName {
 /// `harvest`
 #[derive(Args, Debug)]
 pub struct Harvest {
-    /// The teacher: a checkpoint of `train teacher`, or the folder of a published model
+    /// The teacher: a checkpoint of `train teacher`, or the folder of a published model (default: the one that ships)
     #[arg(long)]
-    pub teacher: PathBuf,
+    pub teacher: Option<PathBuf>,
     /// Worlds
     #[arg(long)]
     pub data: Source,
@@ -440,9 +440,9 @@ pub struct Distill {
     /// Worlds
     #[arg(long)]
     pub data: Source,
-    /// The teacher's checkpoint
+    /// The teacher's checkpoint (default: the one that ships)
     #[arg(long)]
-    pub teacher: PathBuf,
+    pub teacher: Option<PathBuf>,
     /// The guidance cache that `harvest` wrote
     #[arg(long)]
     pub guidance: PathBuf,

@@ -9,6 +9,7 @@ pub mod arguments;
 pub mod commands;
 pub mod console;
 pub mod error;
+pub mod shipped;
 pub mod source;
 pub mod truth;
 

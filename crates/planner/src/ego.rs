@@ -24,6 +24,8 @@ pub struct EgoDecoder {
     pub query: Tensor,
     /// Speed and command; key `state`.
     pub state: Mlp,
+    /// Key `state_norm`: beside normalised tokens, small numbers would hardly be heard.
+    pub state_norm: LayerNorm,
     /// Keys `layers.I`.
     pub layers: Vec<DecoderLayer>,
     /// Key `squeeze`.
@@ -47,6 +49,7 @@ impl EgoDecoder {
         Self {
             query: path.param("query", &[1, 1, c], Init::Normal(0.1)),
             state: Mlp::new(&(path / "state"), &[1 + Command::COUNT as i64, c, c], Activation::Relu),
+            state_norm: LayerNorm::new(&(path / "state_norm"), c),
             layers: (0..config.ego_layers).map(|i| DecoderLayer::new(&(path / "layers" / i), layer)).collect(),
             squeeze: ConvNorm::new(&(path / "squeeze"), ConvConfig::new(c, FLAT_CHANNELS, 1, 1), 1.0),
             flat: Linear::new(&(path / "flat"), cells, l),
@@ -62,7 +65,7 @@ impl EgoDecoder {
     pub fn state(&self, speed_mps: &Tensor, command: &Tensor) -> Tensor {
         let speed = (speed_mps / SPEED_SCALE_MPS).unsqueeze(1);
         let command = command.one_hot(Command::COUNT as i64).to_kind(Kind::Float);
-        self.state.forward(&Tensor::cat(&[&speed, &command], 1))
+        self.state_norm.forward(&self.state.forward(&Tensor::cat(&[&speed, &command], 1)))
     }
 
     /// # Shapes
@@ -90,7 +93,8 @@ impl EgoDecoder {
     pub fn emit_state(&self, graph: &mut Graph, speed_mps: &Value, command: &Value) -> Value {
         let speed = graph.scale(speed_mps, (1.0 / SPEED_SCALE_MPS) as f32);
         let joined = graph.concat(&[&speed, command], 1);
-        self.state.emit(graph, &joined)
+        let state = self.state.emit(graph, &joined);
+        self.state_norm.emit(graph, &state)
     }
 
     /// s of `forward` with running statistics, as a graph.

@@ -141,10 +141,14 @@ impl Encoder {
         let options = (inputs.speed.kind(), inputs.speed.device());
         let features = self.backbone.as_ref().map(|b| b.forward(&inputs.images.flatten(0, 1), train));
         let [rows, columns] = self.config.bev.cells();
-        let blank = || Tensor::zeros([batch, self.config.bev.width, rows, columns], options);
+        // Without pictures and labels all scenes look the same: one is computed and stands for all.
+        let blank = || Tensor::zeros([1, self.config.bev.width, rows, columns], options);
         let lifted = match (&features, &self.lift) {
             (Some(f), Some(lift)) => lift.forward(&f.stride8, cameras),
-            _ => self.raster.as_ref().zip(inputs.raster.as_ref()).map_or_else(blank, |(conv, r)| conv.forward(r)),
+            _ => self.raster.as_ref().zip(inputs.raster.as_ref()).map_or_else(blank, |(conv, raster)| {
+                let channels_last = raster.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+                conv.forward(&channels_last)
+            }),
         };
         let grids = self.bev.forward(&lifted, train);
         let place = |x: &Tensor, codes: &Tensor| x + codes;
@@ -156,6 +160,15 @@ impl Encoder {
         let [agent_logits, boxes, motion, motion_logits] = self.agents.heads(&agents);
         let map_codes = self.position.forward(&self.map.reference_m());
         let [map_logits, map_points, map] = self.map.heads(&self.map.tokens(&bev_keys, &bev, &map_codes));
+        let each = |x: Tensor| {
+            let mut shape = x.size();
+            shape[0] = batch;
+            x.expand(shape, false)
+        };
+        let [bev, bev_keys, agents, map] = [bev, bev_keys, agents, map].map(each);
+        let [agent_logits, boxes, motion] = [agent_logits, boxes, motion].map(each);
+        let [motion_logits, map_logits, map_points] = [motion_logits, map_logits, map_points].map(each);
+        let [bev_grid, coarse] = [grids.fine, grids.coarse].map(each);
 
         let (front, light) = match &features {
             Some(f) => {
@@ -192,7 +205,7 @@ impl Encoder {
         );
         let memory = Tensor::cat(&[&bev, &agents, &map, &front, &light], 1);
         let state = self.ego.state(&inputs.speed, &inputs.command);
-        let (ego, latent) = self.ego.forward(&state, &light.squeeze_dim(1), (&keys, &memory), &grids.coarse, train);
+        let (ego, latent) = self.ego.forward(&state, &light.squeeze_dim(1), (&keys, &memory), &coarse, train);
         SceneTokens {
             bev,
             agents,
@@ -204,7 +217,7 @@ impl Encoder {
             speed: inputs.speed.shallow_clone(),
             bev_positions: self.bev_positions.shallow_clone(),
             agent_positions: self.agents.references.shallow_clone(),
-            bev_grid: grids.fine,
+            bev_grid,
             image_features: features.map(|f| f.stride8),
             queries: [agent_logits, boxes, motion, motion_logits, map_logits, map_points],
         }

@@ -2,7 +2,7 @@
 
 use crate::device::choose;
 use crate::general::options;
-use crate::teach::{file_hash, worlds};
+use crate::teach::{file_hash, teacher_file, worlds};
 use apprentice_cli::arguments::{Common, DtypeName, Harvest, HarvestPublished, PlacesName, StoreName};
 use apprentice_cli::{CliError, Console};
 use apprentice_core::BoxedError;
@@ -19,6 +19,7 @@ use tch::Device;
 /// `harvest`
 pub fn run(arguments: &Harvest, common: &Common, console: &Console) -> Result<(), BoxedError> {
     let device = choose(arguments.device, console)?;
+    let path = teacher_file(arguments.teacher.as_deref())?;
     let set = worlds(&arguments.data)?;
     let parts = parts(&arguments.part)?;
     let mut ids: Vec<SampleId> = parts.iter().flat_map(|&part| set.ids(part)).collect();
@@ -27,24 +28,24 @@ pub fn run(arguments: &Harvest, common: &Common, console: &Console) -> Result<()
         let problem = format!("{} has no samples in {}", set.root().display(), arguments.part.join(", "));
         return Err(CliError::new(problem, "name other parts with --part, or make more worlds").into());
     }
-    if !arguments.teacher.is_dir() {
-        let (teacher, ..) = Teacher::load(&arguments.teacher, device)?;
-        let teacher_hash = file_hash(&arguments.teacher)?;
+    if !path.is_dir() {
+        let (teacher, ..) = Teacher::load(&path, device)?;
+        let teacher_hash = file_hash(&path)?;
         let (guide, taps) = (&teacher, &Tap::ALL);
         let giver = harvest::Harvest { guide, teacher_hash: &teacher_hash, set: &set, ids: &ids, taps };
         return give(&giver, &ids, &arguments.out, common, console);
     }
     let asked = &arguments.published;
     let view = asked.appearance.map_or(View::Plain, View::Augmented);
-    let teacher = identity(&arguments.teacher, asked)?;
+    let teacher = identity(&path, asked)?;
     let size = size(&asked.size)?;
     let store = match asked.store {
         StoreName::F32 => Precision::F32,
         StoreName::F16 => Precision::F16,
         StoreName::Int8 => Precision::Int8,
     };
-    if ModelFolder::open(&arguments.teacher)?.family().embeds() {
-        let encoder = Encoder::open(&arguments.teacher, &options(asked.dtype, device))?;
+    if ModelFolder::open(&path)?.family().embeds() {
+        let encoder = Encoder::open(&path, &options(asked.dtype, device))?;
         let texts = asked.texts.iter().map(|text| source(text)).collect::<Result<Vec<_>, _>>()?;
         let held_out = parts.iter().find(|part| part.is_held_out());
         let knowing = asked.texts.iter().find(|t| t.starts_with("corrected:") || t.starts_with("world:"));
@@ -58,10 +59,10 @@ pub fn run(arguments: &Harvest, common: &Common, console: &Console) -> Result<()
         return give(&giver, &ids, &arguments.out, common, console);
     }
     if !asked.texts.is_empty() {
-        let problem = format!("{} is not an encoder of texts", arguments.teacher.display());
+        let problem = format!("{} is not an encoder of texts", path.display());
         return Err(CliError::new(problem, "leave out --texts, or name CLIP, SigLIP or a sentence encoder").into());
     }
-    let model = open(&arguments.teacher, asked, device)?;
+    let model = open(&path, asked, device)?;
     let asking = match &asked.prompt {
         Some(prompt) => Asking::own(prompt),
         None if asked.draw => Asking::sets(&asked.questions)?.drawn(common.seed),

@@ -3,7 +3,7 @@
 use crate::device::choose;
 use apprentice_cli::arguments::{CellName, Common, Distill, Train, VariantName};
 use apprentice_cli::source::Source;
-use apprentice_cli::{CliError, Console};
+use apprentice_cli::{CliError, Console, shipped};
 use apprentice_core::BoxedError;
 use apprentice_data::WorldSet;
 use apprentice_distill::recipes::orion_lite::Cell;
@@ -173,6 +173,12 @@ fn card(folder: &Path, seed: u64) -> Result<(), BoxedError> {
     Ok(apprentice_store::write_atomic(&folder.join(CARD_FILE), card.markdown(&contract).as_bytes())?)
 }
 
+/// The teacher that was named, or the one that ships.
+pub fn teacher_file(named: Option<&Path>) -> Result<PathBuf, CliError> {
+    let hint = "name a teacher with --teacher: a checkpoint of `train teacher`";
+    shipped::or_shipped(named, shipped::TEACHER, hint)
+}
+
 /// Content hash of a file.
 pub fn file_hash(path: &Path) -> Result<String, BoxedError> {
     Ok(apprentice_store::hash_file(path)?)
@@ -194,8 +200,9 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
     }
     let device = choose(arguments.device, console)?;
     let set = worlds(&arguments.data)?;
-    let (teacher, ..) = Teacher::load(&arguments.teacher, device)?;
-    let teacher_hash = file_hash(&arguments.teacher)?;
+    let path = teacher_file(arguments.teacher.as_deref())?;
+    let (teacher, ..) = Teacher::load(&path, device)?;
+    let teacher_hash = file_hash(&path)?;
     let preprocessing = teacher.config.vision.preprocessing().hash();
     let open = |tap: Tap| -> Result<GuidanceCache, BoxedError> {
         let folder = arguments.guidance.join(tap.name());

@@ -4,7 +4,7 @@ use super::Factory;
 use super::worlds::part_named;
 use crate::arguments::{Common, Drive};
 use crate::source::Source;
-use crate::{CliError, Console};
+use crate::{CliError, Console, shipped};
 use apprentice_core::BoxedError;
 use apprentice_core::hash::content_hash;
 use apprentice_data::{MakeConfig, Part, Size, WorldSet, make as make_worlds, record::build};
@@ -132,24 +132,10 @@ fn first_drive(drive: &Drive, common: &Common, factory: &Factory, console: &Cons
 
 /// The driver that was named, or the student that ships with the program.
 fn driver_name(drive: &Drive) -> Result<String, BoxedError> {
-    if let Some(name) = &drive.driver {
-        return Ok(name.clone());
-    }
-    let shipped = std::env::current_exe()
-        .ok()
-        .and_then(|program| program.ancestors().skip(1).map(|folder| folder.join(SHIPPED)).find(|path| path.is_file()));
-    match shipped {
-        Some(path) => Ok(path.display().to_string()),
-        None => Err(CliError::new(
-            format!("the shipped student, {SHIPPED}, is not beside this program"),
-            "name a driver with --driver: `expert`, or a file ending in .onnx or .safetensors",
-        )
-        .into()),
-    }
+    let hint = "name a driver with --driver: `expert`, or a file ending in .onnx or .safetensors";
+    let named = drive.driver.as_deref().map(Path::new);
+    Ok(shipped::or_shipped(named, shipped::STUDENT, hint)?.display().to_string())
 }
-
-/// The student in the repository.
-const SHIPPED: &str = "models/nano-student.onnx";
 
 /// What decides the driver's behaviour: its file's bytes, or its name.
 fn identity(driver: &str) -> Result<String, BoxedError> {

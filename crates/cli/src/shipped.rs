@@ -1,0 +1,24 @@
+//! The weights in the repository's `models/`, found from where the program lies.
+
+use crate::CliError;
+use std::path::{Path, PathBuf};
+
+/// The student that drives when no driver is named.
+pub const STUDENT: &str = "models/nano-student.onnx";
+/// The teacher that is asked when no teacher is named.
+pub const TEACHER: &str = "models/nano-teacher.safetensors";
+
+/// What was named, or a shipped file: beside the program, or in a folder above it.
+///
+/// # Errors
+/// When nothing was named and the file is not there; `hint` says what to name.
+pub fn or_shipped(named: Option<&Path>, file: &str, hint: &str) -> Result<PathBuf, CliError> {
+    if let Some(named) = named {
+        return Ok(named.into());
+    }
+    let found = |program: PathBuf| program.ancestors().skip(1).map(|dir| dir.join(file)).find(|path| path.is_file());
+    std::env::current_exe()
+        .ok()
+        .and_then(found)
+        .ok_or_else(|| CliError::new(format!("{file}, which ships with it, is not beside this program"), hint))
+}
