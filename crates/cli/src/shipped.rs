@@ -22,3 +22,18 @@ pub fn or_shipped(named: Option<&Path>, file: &str, hint: &str) -> Result<PathBu
         .and_then(found)
         .ok_or_else(|| CliError::new(format!("{file}, which ships with it, is not beside this program"), hint))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_is_taken_and_what_is_missing_is_told() {
+        let named = Path::new("a/teacher.safetensors");
+        assert_eq!(or_shipped(Some(named), TEACHER, "").unwrap(), named);
+        // Tests lie below the repository, whose `models` has both.
+        assert!(or_shipped(None, STUDENT, "").unwrap().ends_with(STUDENT));
+        let error = or_shipped(None, "models/none.onnx", "name one").unwrap_err().to_string();
+        assert!(error.contains("models/none.onnx"), "{error}");
+    }
+}

@@ -180,3 +180,14 @@ fn lessons_are_drawn_without_replacement() {
     let all: Vec<_> = sample.language.iter().map(|t| Lesson::new(&teacher.tokenizer, t).unwrap()).collect();
     assert!(all.iter().all(|l| drawn.contains(l)));
 }
+
+#[test]
+fn the_shipped_teacher_is_the_one_on_its_card() {
+    let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+    let file = models.join("nano-teacher.safetensors");
+    let card = std::fs::read_to_string(models.join("nano-teacher.md")).unwrap();
+    assert!(card.contains(&apprentice_store::hash_file(&file).unwrap()), "the card names another file");
+    let (teacher, contract, _) = Teacher::load(&file, Device::Cpu).unwrap();
+    assert_eq!(teacher.config.vision.preprocessing(), contract.preprocessing);
+    assert!(card.contains(&contract.data_hash), "the card names other data");
+}
