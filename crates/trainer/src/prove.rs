@@ -54,11 +54,11 @@ impl Scale {
             Size::Minutes => Self {
                 arms: demo,
                 seeds: vec![0],
-                teacher_steps: 260,
-                stem_steps: 550,
-                student_steps: 130,
-                judge_samples: 500,
-                driven_worlds: 10,
+                teacher_steps: 120,
+                stem_steps: 240,
+                student_steps: 60,
+                judge_samples: 300,
+                driven_worlds: 4,
             },
             Size::Hours => Self {
                 arms: Arm::ALL.to_vec(),
