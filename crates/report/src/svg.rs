@@ -212,7 +212,8 @@ pub(crate) fn whiskers(rows: &[Whisker<'_>], x_label: &str, digits: usize) -> St
     );
     for (i, row) in rows.iter().enumerate() {
         let y = 4.0 + ROW * (i as f64 + 0.5);
-        let ink = colour(i);
+        // Rows bear their names: a colour each would differ from plot to plot and mean nothing.
+        let ink = colour(0);
         let name: String = if row.name.chars().count() > 27 {
             row.name.chars().take(26).chain(['…']).collect()
         } else {
