@@ -183,7 +183,7 @@ pub struct Train {
     /// Run folder
     #[arg(long)]
     pub out: PathBuf,
-    /// A student of the same network whose weights it starts from (`train planner` alone)
+    /// A student, or for `train teacher` a teacher, of the same network whose weights it starts from
     #[arg(long)]
     pub from: Option<PathBuf>,
     /// Which processor learns

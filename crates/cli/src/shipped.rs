@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The student that drives when no driver is named.
 pub const STUDENT: &str = "models/nano-student.onnx";
+/// The same student as a checkpoint that training can go on from.
+pub const STUDENT_WEIGHTS: &str = "models/nano-student.safetensors";
 /// The teacher that is asked when no teacher is named.
 pub const TEACHER: &str = "models/nano-teacher.safetensors";
 

@@ -212,6 +212,7 @@ mod tests {
             arms: vec![Arm::ConstantVelocity, Arm::Base, Arm::OwnBoth],
             seeds: vec![seed],
             teacher: TeacherRun::new(TeacherConfig::nano()),
+            start: None,
             stem: None,
             student: StudentRun::base(StudentConfig::nano()),
             shared: SharedRun::new(Cell::Both),

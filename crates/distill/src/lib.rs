@@ -23,9 +23,11 @@ pub use config::{TrainConfig, resolve};
 pub use error::DistillError;
 pub use evaluate::{BatchPlanner, ConstantVelocityPlanner, Judging, open_loop, open_planner};
 pub use evidence::Evidence;
-pub use prove::{Arm, ProveConfig, prove};
+pub use prove::{Arm, ProveConfig, StartFiles, prove};
 pub use run::{Done, Pace, Task, train};
 pub use shared_vision::{SharedDriver, SharedRun, SharedTask, SharedVision};
-pub use student::{Guides, STUDENT_FILE, StudentRun, StudentTask};
+pub use student::{Guides, STUDENT_FILE, StudentRun, StudentTask, load_student};
 pub use table::{ProveReport, report};
-pub use teacher::{QUIZ_FILE, SCORES_FILE, TEACHER_FILE, TeacherRun, TeacherScores, TeacherTask, quiz, scores};
+pub use teacher::{
+    QUIZ_FILE, SCORES_FILE, TEACHER_FILE, TeacherRun, TeacherScores, TeacherTask, load_teacher, quiz, scores,
+};

@@ -10,9 +10,9 @@ use crate::recipes::orion_lite::Cell;
 use crate::run::{Pace, Task, train};
 use crate::shared_vision::{SharedRun, SharedTask};
 use crate::source::Source;
-use crate::student::{Guides, STUDENT_FILE, StudentRun, StudentTask};
+use crate::student::{Guides, STUDENT_FILE, StudentRun, StudentTask, load_student};
 use crate::table::{ProveReport, report};
-use crate::teacher::{QUIZ_FILE, TEACHER_FILE, TeacherRun, TeacherTask};
+use crate::teacher::{QUIZ_FILE, TEACHER_FILE, TeacherRun, TeacherTask, load_teacher};
 use crate::{DistillError, TrainConfig};
 use apprentice_core::sample::SampleId;
 use apprentice_core::{AgentClass, Progress, Silent};
@@ -153,6 +153,16 @@ impl Arm {
     }
 }
 
+/// Weights to go on from. The floor and the ceiling have other inputs and always begin from chance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartFiles {
+    /// Every stem starts as this student.
+    pub student: PathBuf,
+    /// The teacher starts as this one.
+    pub teacher: PathBuf,
+}
+
 /// Settings of a proof.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +171,9 @@ pub struct ProveConfig {
     pub arms: Vec<Arm>,
     /// Seeds of training; every arm uses the same ones.
     pub seeds: Vec<u64>,
+    /// Weights that the stems and the teacher go on from; from chance without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartFiles>,
     /// The teacher.
     pub teacher: TeacherRun,
     /// What every arm that has cameras and its own encoder starts from, one per seed: the base, trained so long. Seeing takes
@@ -289,7 +302,8 @@ impl Proof<'_> {
 
     fn train_teacher(&self, name: &str, progress: &dyn Progress) -> Result<(), DistillError> {
         let run = self.teacher_run(name);
-        let mut task = TeacherTask::new(self.set, run.clone(), self.device)?;
+        let start = self.config.start.as_ref().map(|files| load_teacher(&files.teacher, self.device)).transpose()?;
+        let mut task = TeacherTask::new(self.set, run.clone(), start, self.device)?;
         train_to(&mut task, &run.train, &self.folder.join(name), TEACHER_FILE, progress).map(|_| ())
     }
 
@@ -383,7 +397,9 @@ impl Proof<'_> {
         let mut run = self.config.student.clone();
         run.recipe = "stem".into();
         run.train = TrainConfig { seed, ..stem.clone() };
-        let mut task = StudentTask::new(self.set, run.clone(), Guides::default(), self.device)?;
+        let start = self.config.start.as_ref().map(|files| load_student(&files.student, self.device)).transpose()?;
+        let guides = Guides { start, ..Guides::default() };
+        let mut task = StudentTask::new(self.set, run.clone(), guides, self.device)?;
         train_to(&mut task, &run.train, &self.stem_folder(seed), STUDENT_FILE, progress).map(|_| ())
     }
 
@@ -391,9 +407,7 @@ impl Proof<'_> {
         if self.config.stem.is_none() || arm.starts_fresh() {
             return Ok(None);
         }
-        let path = self.stem_folder(seed).join(STUDENT_FILE);
-        let (student, _) = Student::load(&path, self.device)?;
-        Ok(Some((student, short_hash(&path)?)))
+        load_student(&self.stem_folder(seed).join(STUDENT_FILE), self.device).map(Some)
     }
 
     /// The guidance of an arm.
@@ -560,10 +574,6 @@ fn start_facts(set: &WorldSet, row: &Judged) -> Result<StartFacts, DistillError>
     Ok(StartFacts { id: row.id.clone(), tier: row.tier.clone(), family: row.family.clone(), people })
 }
 
-fn short_hash(path: &Path) -> Result<String, DistillError> {
-    Ok(apprentice_core::hash::content_hash(&apprentice_store::read_bytes(path)?)[..16].to_string())
-}
-
 /// Run the proof, or what is missing of it, and write its tables into `folder`. So many trainings run side by side as there
 /// are `workers`, on one thread each.
 ///
@@ -579,6 +589,11 @@ pub fn prove(
 ) -> Result<ProveReport, DistillError> {
     if config.seeds.is_empty() || config.protocols.is_empty() {
         return Err(DistillError::config("seeds and protocols must not be empty"));
+    }
+    if config.start.is_some() && (config.stem.is_none() || config.arms.contains(&Arm::TeacherWithoutLanguage)) {
+        return Err(DistillError::config(
+            "start needs a stem, and is not for the arm teacher-without-language: its teacher would have seen language",
+        ));
     }
     let mut arms = config.arms.clone();
     arms.push(Arm::Base);
@@ -633,9 +648,9 @@ pub fn prove(
         if guided.contains(&Arm::SelfDistillation) {
             for &seed in &config.seeds {
                 let path = proof.run_folder(Arm::Base, seed).join(STUDENT_FILE);
-                let (base, _) = Student::load(&path, device)?;
+                let (base, hash) = load_student(&path, device)?;
                 let guidance = proof.run_folder(Arm::Base, seed).join("guidance");
-                proof.harvest(&base, &short_hash(&path)?, &ids, &[Tap::PlanningToken], &guidance)?;
+                proof.harvest(&base, &hash, &ids, &[Tap::PlanningToken], &guidance)?;
             }
         }
     }

@@ -22,6 +22,16 @@ use tch::{Device, Tensor};
 /// Name of the file a finished run leaves.
 pub const STUDENT_FILE: &str = "student.safetensors";
 
+/// A student to go on from, and what its file is identified by.
+///
+/// # Errors
+/// When the file is no student.
+pub fn load_student(path: &Path, device: Device) -> Result<(Student, String), DistillError> {
+    let (student, _) = Student::load(path, device)?;
+    let hash = apprentice_store::hash_file(path)?[..16].to_string();
+    Ok((student, hash))
+}
+
 /// Settings of a student's training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

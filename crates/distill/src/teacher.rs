@@ -36,6 +36,15 @@ pub const SCORES_FILE: &str = "scores.json";
 const CAPTION: &str = "describe";
 const QUIZ_BATCH: usize = 16;
 
+/// A teacher to go on from, and what its file is identified by.
+///
+/// # Errors
+/// When the file is no teacher.
+pub fn load_teacher(path: &Path, device: Device) -> Result<(Teacher, String), DistillError> {
+    let (teacher, _, hash) = Teacher::load(path, device)?;
+    Ok((teacher, hash))
+}
+
 /// How good a teacher is on held-out samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +101,8 @@ pub struct TeacherTask {
     teacher: Teacher,
     optimiser: AdamW,
     schedule: Schedule,
+    /// Hash of the weights it started from.
+    start: Option<String>,
 }
 
 /// Every n-th sample, about `count` of them.
@@ -100,29 +111,51 @@ pub fn spread(ids: Vec<SampleId>, count: usize) -> Vec<SampleId> {
     ids.into_iter().step_by(step).collect()
 }
 
+fn learn_tokenizer(set: &WorldSet, vocabulary: usize) -> Result<TextTokenizer, DistillError> {
+    let mut words = std::collections::BTreeSet::new();
+    for id in spread(ids_of(set, Part::Corpus)?, TOKENIZER_SAMPLES) {
+        for qa in &set.sample(&id)?.language {
+            words.insert(qa.question.clone());
+            words.insert(qa.answer.clone());
+        }
+    }
+    Ok(TextTokenizer::train(words.iter().map(String::as_str), vocabulary)?)
+}
+
 impl TeacherTask {
-    /// Prepare a run: learns the tokenizer from the corpus first.
+    /// Prepare a run, from a teacher of the same network and the hash of its file, or from chance: then the tokenizer is learnt
+    /// from the corpus first.
     ///
     /// # Errors
-    /// When the corpus is empty or cannot be read, or a setting makes no model.
-    pub fn new(set: &Arc<WorldSet>, run: TeacherRun, device: Device) -> Result<Self, DistillError> {
+    /// When the corpus is empty or cannot be read, a setting makes no model, or the start has another network.
+    pub fn new(
+        set: &Arc<WorldSet>,
+        run: TeacherRun,
+        start: Option<(Teacher, String)>,
+        device: Device,
+    ) -> Result<Self, DistillError> {
         run.train.check()?;
-        let mut words = std::collections::BTreeSet::new();
-        for id in spread(ids_of(set, Part::Corpus)?, TOKENIZER_SAMPLES) {
-            for qa in &set.sample(&id)?.language {
-                words.insert(qa.question.clone());
-                words.insert(qa.answer.clone());
-            }
-        }
-        let tokenizer = TextTokenizer::train(words.iter().map(String::as_str), run.model.vocabulary)?;
+        let tokenizer = match &start {
+            Some((start, _)) => start.tokenizer.clone(),
+            None => learn_tokenizer(set, run.model.vocabulary)?,
+        };
         let teacher = Teacher::new(&run.model, tokenizer, run.train.seed, device)?;
+        if let Some((start, _)) = &start {
+            if start.config != teacher.config {
+                return Err(DistillError::config(
+                    "the teacher to start from has another network than the one to train",
+                ));
+            }
+            teacher.vs.copy_subtree("", &start.vs, "")?;
+        }
         if let Some(file) = &run.train.backbone {
             load_published(&teacher.vs, file)?;
         }
         let optimiser = AdamW::new(&teacher.vs, run.train.optimiser, |key| Some(run.train.rate(key)));
         let source = Source::new(set, Part::Corpus, run.model.vision.preprocessing().rig, &run.train)?;
         let schedule = Schedule::cosine(run.train.warmup_steps, run.train.steps);
-        Ok(Self { set: set.clone(), source, teacher, optimiser, schedule, run })
+        let start = start.map(|(_, hash)| hash);
+        Ok(Self { set: set.clone(), source, teacher, optimiser, schedule, start, run })
     }
 
     /// The teacher as it is now.
@@ -140,6 +173,7 @@ impl Task for TeacherTask {
         serde_json::json!({
             "kind": "teacher",
             "run": self.run,
+            "start": self.start,
             "data": self.set.hash(),
             "threads": crate::run::processor(self.teacher.vs.device()),
         })

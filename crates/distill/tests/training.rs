@@ -8,8 +8,8 @@ use apprentice_distill::prove::train_to;
 use apprentice_distill::recipes::orion_lite::Cell;
 use apprentice_distill::run::Task;
 use apprentice_distill::{
-    Arm, DistillError, Evidence, Guides, ProveConfig, SharedRun, SharedTask, StudentRun, StudentTask, TEACHER_FILE,
-    TeacherRun, TeacherTask, TrainConfig, prove,
+    Arm, DistillError, Evidence, Guides, ProveConfig, SharedRun, SharedTask, StartFiles, StudentRun, StudentTask,
+    TEACHER_FILE, TeacherRun, TeacherTask, TrainConfig, prove,
 };
 use apprentice_nn::{StepReport, TensorFile, read_tensors};
 use apprentice_planner::{Student, StudentConfig};
@@ -75,7 +75,7 @@ fn bench() -> std::sync::MutexGuard<'static, Bench> {
         make(&MakeConfig { out: out.clone(), size: Size::Tiny, seed: 3, threads: 1 }, &Silent).unwrap();
         let set = Arc::new(WorldSet::open(&out).unwrap());
         let run = small_teacher();
-        let mut task = TeacherTask::new(&set, run.clone(), Device::Cpu).unwrap();
+        let mut task = TeacherTask::new(&set, run.clone(), None, Device::Cpu).unwrap();
         let path = train_to(&mut task, &run.train, &folder.path().join("teacher"), TEACHER_FILE, &Silent).unwrap();
         assert!(folder.path().join("teacher/quiz.json").exists());
         let (teacher, _, hash) = Teacher::load(&path, Device::Cpu).unwrap();
@@ -230,6 +230,7 @@ fn a_proof_fills_its_table_and_is_found_again() {
         arms: Arm::ALL.to_vec(),
         seeds: vec![0, 1],
         teacher: TeacherRun { train: TrainConfig { open_road_share: 0.0, ..train.clone() }, ..small_teacher() },
+        start: None,
         stem: Some(train.clone()),
         student: StudentRun { train: train.clone(), ..StudentRun::base(small_student()) },
         shared: SharedRun { train, ..SharedRun::new(Cell::Both) },
@@ -252,4 +253,29 @@ fn a_proof_fills_its_table_and_is_found_again() {
     let again = prove(&bench.set, &config, folder.path(), 2, Device::Cpu, &Silent).unwrap();
     assert_eq!(report, again);
     assert_eq!(text, std::fs::read(folder.path().join("prove.md")).unwrap());
+
+    // Another proof goes on from what this one made: at a rate of nearly nothing, nearly nothing changes.
+    let files = StartFiles {
+        student: folder.path().join("runs/stem/seed-0/student.safetensors"),
+        teacher: folder.path().join("teacher/teacher.safetensors"),
+    };
+    let mut next =
+        ProveConfig { arms: vec![Arm::Base, Arm::Teacher], seeds: vec![0], start: Some(files.clone()), ..config };
+    for train in [&mut next.stem.as_mut().unwrap(), &mut next.student.train, &mut next.teacher.train] {
+        train.optimiser.learning_rate = 1e-9;
+    }
+    let second = tempfile::tempdir().unwrap();
+    prove(&bench.set, &next, second.path(), 2, Device::Cpu, &Silent).unwrap();
+    for (start, end) in
+        [(files.student, "runs/base/seed-0/student.safetensors"), (files.teacher, "teacher/teacher.safetensors")]
+    {
+        let (start, end) = (read_tensors(&start).unwrap(), read_tensors(&second.path().join(end)).unwrap());
+        let moved = |key: &String| (&start.tensors[key] - &end.tensors[key]).abs().max().double_value(&[]);
+        let weights: Vec<_> = start.tensors.keys().filter(|key| key.ends_with(".weight")).collect();
+        assert!(!weights.is_empty());
+        weights.iter().for_each(|key| assert!(moved(key) < 1e-6, "{key}"));
+    }
+    next.arms.push(Arm::TeacherWithoutLanguage);
+    let error = prove(&bench.set, &next, second.path(), 2, Device::Cpu, &Silent).unwrap_err().to_string();
+    assert!(error.contains("language"), "{error}");
 }

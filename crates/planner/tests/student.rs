@@ -208,3 +208,15 @@ fn impossible_configurations_are_refused_by_name() {
     }
     assert!(StudentConfig::preset("huge").is_err());
 }
+
+#[test]
+fn the_shipped_student_is_the_one_on_its_card() {
+    let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+    let card = std::fs::read_to_string(models.join("nano-student.md")).unwrap();
+    for name in ["nano-student.safetensors", "nano-student.onnx"] {
+        let hash = apprentice_core::hash::content_hash(&std::fs::read(models.join(name)).unwrap());
+        assert!(card.contains(&hash), "the card names another {name} than {hash}");
+    }
+    let (student, contract) = Student::load(&models.join("nano-student.safetensors"), Device::Cpu).unwrap();
+    assert_eq!(student.config.preprocessing(), contract.preprocessing);
+}

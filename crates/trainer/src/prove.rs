@@ -3,16 +3,16 @@
 //! Everything is resumable: the same command goes on where it was stopped, and does nothing that is done.
 
 use crate::driver;
-use apprentice_cli::Console;
 use apprentice_cli::arguments::{Common, EngineName, Prove};
 use apprentice_cli::commands::{size_named, world_jobs};
+use apprentice_cli::{CliError, Console, shipped};
 use apprentice_core::BoxedError;
 use apprentice_core::driver::ConstantVelocity;
 use apprentice_data::{MakeConfig, Part, Size, WorldSet, make};
 use apprentice_distill::recipes::orion_lite::Cell;
 use apprentice_distill::{
-    Arm, DistillError, Evidence, ProveConfig, STUDENT_FILE, SharedRun, StudentRun, TEACHER_FILE, TeacherRun,
-    TrainConfig, prove, report, resolve,
+    Arm, DistillError, Evidence, ProveConfig, STUDENT_FILE, SharedRun, StartFiles, StudentRun, TEACHER_FILE,
+    TeacherRun, TrainConfig, prove, report, resolve,
 };
 use apprentice_drive::{LoopConfig, MakePilot, Pilot, REPLAY_FOLDER, ReplayConfig, RunOptions, drive_all};
 use apprentice_eval::replay::Replay;
@@ -36,6 +36,8 @@ struct Scale {
     judge_samples: usize,
     /// Held-out worlds that are driven in closed loop.
     driven_worlds: usize,
+    /// Whether stems and teacher go on from the shipped weights: what fits into minutes teaches nobody to drive from chance.
+    from_shipped: bool,
 }
 
 impl Scale {
@@ -50,15 +52,17 @@ impl Scale {
                 student_steps: 4,
                 judge_samples: 60,
                 driven_worlds: 1,
+                from_shipped: false,
             },
             Size::Minutes => Self {
                 arms: demo,
                 seeds: vec![0],
-                teacher_steps: 120,
-                stem_steps: 240,
-                student_steps: 60,
+                teacher_steps: 60,
+                stem_steps: 100,
+                student_steps: 80,
                 judge_samples: 300,
-                driven_worlds: 4,
+                driven_worlds: 8,
+                from_shipped: true,
             },
             Size::Hours => Self {
                 arms: Arm::ALL.to_vec(),
@@ -68,6 +72,7 @@ impl Scale {
                 student_steps: 400,
                 judge_samples: 2500,
                 driven_worlds: 60,
+                from_shipped: false,
             },
             Size::Full => Self {
                 arms: Arm::ALL.to_vec(),
@@ -77,17 +82,35 @@ impl Scale {
                 student_steps: 5000,
                 judge_samples: 0,
                 driven_worlds: 200,
+                from_shipped: false,
             },
         }
     }
 
-    fn config(&self) -> ProveConfig {
-        let train = |steps: u64, open: f64| TrainConfig {
-            steps,
-            open_road_share: open,
-            warmup_steps: (steps / 15).clamp(1, 300),
-            checkpoint_every: (steps / 4).clamp(1, 250),
-            ..TrainConfig::default()
+    fn config(&self) -> Result<ProveConfig, CliError> {
+        let train = |steps: u64, open: f64| {
+            let mut train = TrainConfig {
+                steps,
+                open_road_share: open,
+                warmup_steps: (steps / 15).clamp(1, 300),
+                checkpoint_every: (steps / 4).clamp(1, 250),
+                ..TrainConfig::default()
+            };
+            if self.from_shipped {
+                train.optimiser.learning_rate *= 0.3;
+            }
+            train
+        };
+        let shipped = |file| {
+            let hint =
+                "run the program where it was built, or name the files: --set start.student=… --set start.teacher=…";
+            shipped::or_shipped(None, file, hint).map(from_here)
+        };
+        let start = match self.from_shipped {
+            true => {
+                Some(StartFiles { student: shipped(shipped::STUDENT_WEIGHTS)?, teacher: shipped(shipped::TEACHER)? })
+            }
+            false => None,
         };
         let mut teacher = TeacherRun::new(TeacherConfig::nano());
         teacher.train = train(self.teacher_steps, 0.0);
@@ -95,9 +118,10 @@ impl Scale {
         student.train = train(self.student_steps, 0.25);
         let mut shared = SharedRun::new(Cell::Both);
         shared.train = train(self.student_steps, 0.25);
-        ProveConfig {
+        Ok(ProveConfig {
             arms: self.arms.clone(),
             seeds: self.seeds.clone(),
+            start,
             teacher,
             // The driving set knows three weathers; held-out worlds have them all.
             stem: Some(TrainConfig { augment: true, ..train(self.stem_steps, 0.0) }),
@@ -108,8 +132,14 @@ impl Scale {
             protocols: vec!["valid-starts".into(), "uniad-masked".into()],
             primary_endpoint: "own-both minus base: L2 averaged up to t, mean over 1, 2, 3 s, rare and open-road tiers"
                 .into(),
-        }
+        })
     }
+}
+
+/// A path as it is written from the current folder, so that what is noted does not depend on where that folder lies.
+fn from_here(path: PathBuf) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf)).unwrap_or(path)
 }
 
 /// How an arm is called in the closing table.
@@ -136,7 +166,8 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
         (common.seed != 0)
             .then(|| format!("seeds={:?}", scale.seeds.iter().map(|s| s + common.seed).collect::<Vec<_>>())),
     );
-    let config: ProveConfig = resolve("none", |_| Ok(scale.config()), common.config.as_deref(), &settings)?;
+    let defaults = scale.config()?;
+    let config: ProveConfig = resolve("none", |_| Ok(defaults.clone()), common.config.as_deref(), &settings)?;
     if common.dry_run {
         console.answer(&config, || toml::to_string_pretty(&config).unwrap_or_else(|e| format!("# {e}")));
         return Ok(());

@@ -9,9 +9,9 @@ use apprentice_data::WorldSet;
 use apprentice_distill::recipes::orion_lite::Cell;
 use apprentice_distill::{
     Done, Guides, Pace, SCORES_FILE, STUDENT_FILE, SharedRun, SharedTask, StudentRun, StudentTask, TEACHER_FILE, Task,
-    TeacherRun, TeacherScores, TeacherTask, TrainConfig, resolve, train,
+    TeacherRun, TeacherScores, TeacherTask, TrainConfig, load_student, load_teacher, resolve, train,
 };
-use apprentice_planner::{Student, StudentConfig};
+use apprentice_planner::StudentConfig;
 use apprentice_report::ModelCard;
 use apprentice_teacher::{GuidanceCache, Tap, Teacher, TeacherConfig};
 use serde::Serialize;
@@ -87,17 +87,16 @@ pub fn planner(arguments: &Train, common: &Common, console: &Console) -> Result<
         return Ok(());
     }
     let pace = pace(&run.train);
-    let guides = Guides { start: start(arguments.from.as_deref(), device)?, ..Guides::default() };
+    let guides = Guides {
+        start: arguments.from.as_deref().map(|path| load_student(path, device)).transpose()?,
+        ..Guides::default()
+    };
     let mut task = StudentTask::new(&set, run, guides, device)?;
     finish(&mut task, &arguments.out, STUDENT_FILE, pace, console)
 }
 
 /// `train teacher`
 pub fn teacher(arguments: &Train, common: &Common, console: &Console) -> Result<(), BoxedError> {
-    if arguments.from.is_some() {
-        let hint = "start a teacher fresh, or give `--from` to `train planner`";
-        return Err(CliError::new("`train teacher` cannot start from a student", hint).into());
-    }
     let device = choose(arguments.device, console)?;
     let set = worlds(&arguments.data)?;
     let defaults = |preset: Option<&str>| Ok(TeacherRun::new(TeacherConfig::preset(preset.unwrap_or("nano"))?));
@@ -107,7 +106,8 @@ pub fn teacher(arguments: &Train, common: &Common, console: &Console) -> Result<
     }
     let pace = pace(&run.train);
     let seed = run.train.seed;
-    let mut task = TeacherTask::new(&set, run, device)?;
+    let start = arguments.from.as_deref().map(|path| load_teacher(path, device)).transpose()?;
+    let mut task = TeacherTask::new(&set, run, start, device)?;
     let done = train(&mut task, &arguments.out, pace, console)?;
     card(&arguments.out, seed)?;
     report(done, &arguments.out, TEACHER_FILE, console);
@@ -184,13 +184,6 @@ pub fn file_hash(path: &Path) -> Result<String, BoxedError> {
     Ok(apprentice_store::hash_file(path)?)
 }
 
-/// The student to start from, and the hash of its file.
-fn start(from: Option<&Path>, device: Device) -> Result<Option<(Student, String)>, BoxedError> {
-    let Some(path) = from else { return Ok(None) };
-    let (student, _) = Student::load(path, device)?;
-    Ok(Some((student, file_hash(path)?)))
-}
-
 /// `distill`
 pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Result<(), BoxedError> {
     if arguments.recipe != "orion-lite" {
@@ -212,7 +205,7 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
     };
     let (tokens, trajectories) = (open(Tap::PlanningToken)?, open(Tap::Trajectories)?);
     let guides = Guides {
-        start: start(arguments.from.as_deref(), device)?,
+        start: arguments.from.as_deref().map(|path| load_student(path, device)).transpose()?,
         teacher: Some(&teacher),
         teacher_hash: Some(teacher_hash.clone()),
         identity: format!("{} {}", tokens.hash(), trajectories.hash()),
