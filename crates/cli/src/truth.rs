@@ -5,7 +5,7 @@ use apprentice_core::trajectory::HORIZON_STEPS;
 use apprentice_data::nuscenes::tables::{Annotation, Place};
 use apprentice_data::nuscenes::token::Token;
 use apprentice_data::nuscenes::{MapExpansion, NuScenes, class_of_category, yaw_rad};
-use apprentice_eval::detection::Named;
+use apprentice_eval::perception::Named;
 use apprentice_eval::perception::{ATTRIBUTES, TruthBox, TruthSample, WorldBox};
 use apprentice_eval::prediction::{self, PredictedAgent};
 use apprentice_eval::{EvalError, motion_uniad};

@@ -8,9 +8,8 @@
 use crate::EvalError;
 use crate::numeric::{interpolate, known_mean, linspace, mean};
 use crate::perception::{
-    Axes, Frozen, PredictedBox, Ranges, ResultKind, SampleBoxes, TruthBox, TruthSample, read_results,
+    Frozen, Heading, Named, PredictedBox, Ranges, ResultKind, SampleBoxes, TruthBox, TruthSample, read_results,
 };
-use crate::planning::ProtocolRef;
 use apprentice_core::AgentClass;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, TAU};
@@ -94,18 +93,9 @@ pub struct ClassDetection {
 /// The document of `apprentice eval detection`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DetectionResult {
-    /// [`SCHEMA`].
-    pub schema: String,
-    /// Under which protocol.
-    pub protocol: ProtocolRef,
-    /// The protocol's choices in words.
-    pub axes: Axes,
-    /// The data, as on the command line.
-    pub data: String,
-    /// Which split of it.
-    pub split: String,
-    /// The result file.
-    pub results: String,
+    /// What was judged, and how.
+    #[serde(flatten)]
+    pub heading: Heading,
     /// Samples judged.
     pub samples: usize,
     /// Mean over classes.
@@ -116,17 +106,6 @@ pub struct DetectionResult {
     pub errors: Errors,
     /// By class.
     pub classes: Vec<ClassDetection>,
-}
-
-/// What is being judged, as results name it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Named {
-    /// The data, as on the command line.
-    pub data: String,
-    /// Which split of it.
-    pub split: String,
-    /// The result file.
-    pub results: String,
 }
 
 /// Judge a result file.
@@ -154,12 +133,7 @@ pub fn judge(
     let errors: [Option<f64>; 5] = std::array::from_fn(|k| known_mean(classes.iter().map(|c| c.errors.all()[k])));
     let scores: f64 = errors.iter().flatten().map(|e| (1.0 - e).max(0.0)).sum();
     DetectionResult {
-        schema: SCHEMA.into(),
-        protocol: protocol.reference.clone(),
-        axes: protocol.axes.clone(),
-        data: named.data,
-        split: named.split,
-        results: named.results,
+        heading: Heading::new(SCHEMA, protocol, named),
         samples: truth.len(),
         mean_ap,
         nd_score: (matching.mean_ap_weight * mean_ap + scores) / (matching.mean_ap_weight + errors.len() as f64),

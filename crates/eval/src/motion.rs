@@ -9,10 +9,10 @@
 //! truth is cut by the region of interest in the ego frame instead of the lidar's, which lies 0.99 m further ahead.
 
 use crate::EvalError;
-use crate::detection::Named;
 use crate::numeric::assign;
-use crate::perception::{Axes, Frozen, PredictedBox, ResultKind, SampleBoxes, TruthBox, TruthSample, read_results};
-use crate::planning::ProtocolRef;
+use crate::perception::{
+    Frozen, Heading, Named, PredictedBox, ResultKind, SampleBoxes, TruthBox, TruthSample, read_results,
+};
 use apprentice_core::trajectory::HORIZON_STEPS;
 use apprentice_core::{AgentClass, Pose2, geometry::DVec2};
 use serde::{Deserialize, Serialize};
@@ -77,18 +77,9 @@ pub struct GroupMotion {
 /// The document of `apprentice eval prediction --protocol motion-vad|motion-uniad`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MotionResult {
-    /// [`SCHEMA`].
-    pub schema: String,
-    /// Under which protocol.
-    pub protocol: ProtocolRef,
-    /// The protocol's choices in words.
-    pub axes: Axes,
-    /// The data, as on the command line.
-    pub data: String,
-    /// Which split of it.
-    pub split: String,
-    /// The result file.
-    pub results: String,
+    /// What was judged, and how.
+    #[serde(flatten)]
+    pub heading: Heading,
     /// Samples judged.
     pub samples: usize,
     /// Vehicles, then pedestrians.
@@ -170,16 +161,7 @@ pub fn judge(
             ..figures
         }
     });
-    MotionResult {
-        schema: SCHEMA.into(),
-        protocol: protocol.reference.clone(),
-        axes: protocol.axes.clone(),
-        data: named.data,
-        split: named.split,
-        results: named.results,
-        samples: truth.len(),
-        groups: groups.collect(),
-    }
+    MotionResult { heading: Heading::new(SCHEMA, protocol, named), samples: truth.len(), groups: groups.collect() }
 }
 
 fn judge_sample(sample: &TruthSample, boxes: &[PredictedBox], matching: &Matching, sums: &mut [Sums; 2]) {

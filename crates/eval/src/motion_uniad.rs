@@ -12,9 +12,11 @@
 //! shortens distances by less than a thousandth.
 
 use crate::EvalError;
-use crate::detection::{Named, accumulate, by_sample, by_score};
+use crate::detection::{accumulate, by_sample, by_score};
 use crate::motion::{GroupMotion, MAX_BOXES, MotionResult, SCHEMA, check_futures};
-use crate::perception::{Frozen, PredictedBox, Ranges, ResultKind, SampleBoxes, TruthBox, TruthSample, read_results};
+use crate::perception::{
+    Frozen, Heading, Named, PredictedBox, Ranges, ResultKind, SampleBoxes, TruthBox, TruthSample, read_results,
+};
 use apprentice_core::AgentClass;
 use serde::Deserialize;
 
@@ -83,16 +85,7 @@ pub fn evaluate(named: Named, bytes: &[u8], truth: &[TruthSample]) -> Result<Mot
     check_futures(&named.results, truth, &predictions, protocol.values.future().0)?;
     let groups = [(AgentClass::Car, "vehicle"), (AgentClass::Pedestrian, "pedestrian")];
     let groups = groups.map(|(class, name)| judge_group(class, name, &protocol.values, truth, &predictions));
-    Ok(MotionResult {
-        schema: SCHEMA.into(),
-        protocol: protocol.reference,
-        axes: protocol.axes,
-        data: named.data,
-        split: named.split,
-        results: named.results,
-        samples: truth.len(),
-        groups: groups.into(),
-    })
+    Ok(MotionResult { heading: Heading::new(SCHEMA, &protocol, named), samples: truth.len(), groups: groups.into() })
 }
 
 fn judge_group(

@@ -53,6 +53,45 @@ pub struct Frozen<T> {
     pub values: T,
 }
 
+/// What is being judged, as results name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// The data, as on the command line.
+    pub data: String,
+    /// Which split of it.
+    pub split: String,
+    /// The result file.
+    pub results: String,
+}
+
+/// What every result of these tasks begins with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heading {
+    /// Schema of the document.
+    pub schema: String,
+    /// Under which protocol.
+    pub protocol: ProtocolRef,
+    /// The protocol's choices in words.
+    pub axes: Axes,
+    /// What was judged.
+    #[serde(flatten)]
+    pub named: Named,
+}
+
+impl Heading {
+    /// Of a result under a protocol.
+    pub fn new<T>(schema: &str, protocol: &Frozen<T>, named: Named) -> Self {
+        Self { schema: schema.into(), protocol: protocol.reference.clone(), axes: protocol.axes.clone(), named }
+    }
+}
+
+impl std::fmt::Display for Heading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Named { data, split, results } = &self.named;
+        write!(f, "{results} on {data} {split} under `{}`", self.protocol.name)
+    }
+}
+
 impl<T: DeserializeOwned> Frozen<T> {
     /// Parse a protocol file.
     ///

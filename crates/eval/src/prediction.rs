@@ -5,9 +5,7 @@
 //! that is ([`Forecast::off_road`]).
 
 use crate::EvalError;
-use crate::detection::Named;
-use crate::perception::{Axes, Frozen};
-use crate::planning::ProtocolRef;
+use crate::perception::{Frozen, Heading, Named};
 use serde::{Deserialize, Serialize};
 
 /// Name and version of the document.
@@ -138,18 +136,9 @@ pub struct TopK {
 /// The document of `apprentice eval prediction`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictionResult {
-    /// [`SCHEMA`].
-    pub schema: String,
-    /// Under which protocol.
-    pub protocol: ProtocolRef,
-    /// The protocol's choices in words.
-    pub axes: Axes,
-    /// The data, as on the command line.
-    pub data: String,
-    /// Which split of it.
-    pub split: String,
-    /// The result file.
-    pub results: String,
+    /// What was judged, and how.
+    #[serde(flatten)]
+    pub heading: Heading,
     /// Agents judged.
     pub predictions: usize,
     /// By number of modes.
@@ -180,12 +169,7 @@ pub fn evaluate(named: Named, forecasts: &[Forecast<'_>]) -> Result<PredictionRe
     let n = forecasts.len() as f64;
     let off_road: Option<Vec<f64>> = forecasts.iter().map(|f| f.off_road).collect();
     Ok(PredictionResult {
-        schema: SCHEMA.into(),
-        protocol: protocol.reference,
-        axes: protocol.axes,
-        data: named.data,
-        split: named.split,
-        results: named.results,
+        heading: Heading::new(SCHEMA, &protocol, named),
         predictions: forecasts.len(),
         top_k: k
             .iter()

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use apprentice_core::AgentClass;
-use apprentice_eval::detection::{self, Named};
+use apprentice_eval::detection;
+use apprentice_eval::perception::Named;
 use apprentice_eval::perception::{TruthBox, TruthSample, WorldBox};
 use apprentice_eval::prediction::{self, Forecast, PredictedAgent};
 use apprentice_eval::{motion, tracking};

@@ -95,7 +95,7 @@ fn perception_results_keep_their_promise() {
         all.as_object_mut().unwrap().extend(row.as_object().unwrap().clone());
         serde_json::to_vec(&serde_json::json!({"meta": {}, "results": {"s": [all]}})).unwrap()
     };
-    let named = || apprentice_eval::detection::Named { data: "d".into(), split: "s".into(), results: "r".into() };
+    let named = || apprentice_eval::perception::Named { data: "d".into(), split: "s".into(), results: "r".into() };
     let found = serde_json::json!({
         "detection_name": "car", "detection_score": 0.9, "attribute_name": "", "futures": [vec![[5.0, 0.5]; 6]],
     });

@@ -6,7 +6,8 @@ use crate::truth::{truth_for_uniad, truth_of};
 use crate::{CliError, Console};
 use apprentice_core::BoxedError;
 use apprentice_data::nuscenes::{NuScenes, Split};
-use apprentice_eval::detection::{self, Named};
+use apprentice_eval::detection;
+use apprentice_eval::perception::Named;
 use apprentice_eval::prediction::{self, Forecast};
 use apprentice_eval::{EvalError, motion, motion_uniad, tracking};
 use serde::Serialize;
@@ -53,11 +54,8 @@ pub fn detection(eval: &EvalResults, console: &Console) -> Result<(), BoxedError
     let result = detection::evaluate(named, &bytes, &truth)?;
     finish(&result, eval, console, || {
         let mut text = format!(
-            "{} on {} {} under `{}` ({} samples)\nmAP {:.4}  NDS {:.4}\n{:22} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n",
-            result.results,
-            result.data,
-            result.split,
-            result.protocol.name,
+            "{} ({} samples)\nmAP {:.4}  NDS {:.4}\n{:22} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n",
+            result.heading,
             result.samples,
             result.mean_ap,
             result.nd_score,
@@ -87,20 +85,8 @@ pub fn tracking(eval: &EvalResults, console: &Console) -> Result<(), BoxedError>
     let result = tracking::evaluate(named, &bytes, &truth)?;
     finish(&result, eval, console, || {
         let mut text = format!(
-            "{} on {} {} under `{}` ({} samples)\n{:12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n",
-            result.results,
-            result.data,
-            result.split,
-            result.protocol.name,
-            result.samples,
-            "",
-            "AMOTA",
-            "AMOTP m",
-            "MOTA",
-            "recall",
-            "IDS",
-            "FP",
-            "FN"
+            "{} ({} samples)\n{:12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n",
+            result.heading, result.samples, "", "AMOTA", "AMOTP m", "MOTA", "recall", "IDS", "FP", "FN"
         );
         let all = [("all", &result.all)];
         for (name, f) in result.classes.iter().map(|c| (c.name.as_str(), &c.figures)).chain(all) {
@@ -126,10 +112,7 @@ pub fn prediction(eval: &EvalPrediction, console: &Console) -> Result<(), BoxedE
                 .collect();
             let result = prediction::evaluate(named, &forecasts)?;
             finish(&result, common, console, || {
-                let mut text = format!(
-                    "{} on {} under `{}` ({} predictions)\n",
-                    result.results, result.data, result.protocol.name, result.predictions
-                );
+                let mut text = format!("{} ({} predictions)\n", result.heading, result.predictions);
                 for k in &result.top_k {
                     text += &format!(
                         "k = {:2}  minADE {:.4} m  minFDE {:.4} m  missed {:.4}\n",
@@ -148,17 +131,8 @@ pub fn prediction(eval: &EvalPrediction, console: &Console) -> Result<(), BoxedE
             };
             finish(&result, common, console, || {
                 let mut text = format!(
-                    "{} on {} {} under `{}` ({} samples)\n{:12} {:>8} {:>8} {:>8} {:>8}\n",
-                    result.results,
-                    result.data,
-                    result.split,
-                    result.protocol.name,
-                    result.samples,
-                    "",
-                    "minADE m",
-                    "minFDE m",
-                    "missed",
-                    "EPA"
+                    "{} ({} samples)\n{:12} {:>8} {:>8} {:>8} {:>8}\n",
+                    result.heading, result.samples, "", "minADE m", "minFDE m", "missed", "EPA"
                 );
                 for g in &result.groups {
                     let values = [g.min_ade_m, g.min_fde_m, g.miss_rate, g.epa];

@@ -10,10 +10,8 @@ pub mod clear_mot;
 mod tracks;
 
 use crate::EvalError;
-use crate::detection::Named;
 use crate::numeric::{interpolate, known_mean, linspace, mean};
-use crate::perception::{Axes, Frozen, Ranges, ResultKind, SampleBoxes, TruthSample, read_results};
-use crate::planning::ProtocolRef;
+use crate::perception::{Frozen, Heading, Named, Ranges, ResultKind, SampleBoxes, TruthSample, read_results};
 use apprentice_core::AgentClass;
 use clear_mot::{Frame, Summary, follow};
 use serde::{Deserialize, Serialize};
@@ -116,18 +114,9 @@ pub struct ClassTracking {
 /// The document of `apprentice eval tracking`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrackingResult {
-    /// [`SCHEMA`].
-    pub schema: String,
-    /// Under which protocol.
-    pub protocol: ProtocolRef,
-    /// The protocol's choices in words.
-    pub axes: Axes,
-    /// The data, as on the command line.
-    pub data: String,
-    /// Which split of it.
-    pub split: String,
-    /// The result file.
-    pub results: String,
+    /// What was judged, and how.
+    #[serde(flatten)]
+    pub heading: Heading,
     /// Samples judged.
     pub samples: usize,
     /// Counts added up over classes, the rest averaged.
@@ -185,17 +174,7 @@ pub fn judge(
         tid: average(|f| f.tid),
         lgd: average(|f| f.lgd),
     };
-    TrackingResult {
-        schema: SCHEMA.into(),
-        protocol: protocol.reference.clone(),
-        axes: protocol.axes.clone(),
-        data: named.data,
-        split: named.split,
-        results: named.results,
-        samples: truth.len(),
-        all,
-        classes,
-    }
+    TrackingResult { heading: Heading::new(SCHEMA, protocol, named), samples: truth.len(), all, classes }
 }
 
 fn judge_class(scenes: &[Vec<Frame>], matching: &Matching) -> TrackingFigures {
