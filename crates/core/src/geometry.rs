@@ -38,21 +38,18 @@ impl Pose2 {
     pub fn left(&self) -> DVec2 {
         self.forward().perp()
     }
-    /// Unit vectors along the heading and to its left.
-    fn axes(&self) -> [DVec2; 2] {
+    /// The same with its axes at hand.
+    pub fn frame(&self) -> Frame {
         let forward = self.forward();
-        [forward, forward.perp()]
+        Frame { origin: self.position(), forward, left: forward.perp() }
     }
     /// A point of the parent frame, expressed in this pose's frame.
     pub fn to_local(&self, point: DVec2) -> DVec2 {
-        let d = point - self.position();
-        let [forward, left] = self.axes();
-        DVec2::new(d.dot(forward), d.dot(left))
+        self.frame().to_local(point)
     }
     /// A point of this pose's frame, expressed in the parent frame.
     pub fn to_parent(&self, point: DVec2) -> DVec2 {
-        let [forward, left] = self.axes();
-        self.position() + forward * point.x + left * point.y
+        self.frame().to_parent(point)
     }
     /// A pose of the parent frame, expressed in this pose's frame.
     pub fn pose_to_local(&self, pose: Pose2) -> Pose2 {
@@ -71,6 +68,34 @@ impl Pose2 {
     }
 }
 
+/// A pose whose axes are worked out once, for many points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Frame {
+    /// Metres, in the parent frame.
+    pub origin: DVec2,
+    /// Unit vector along the heading.
+    pub forward: DVec2,
+    /// Unit vector to the left of it.
+    pub left: DVec2,
+}
+
+impl Frame {
+    /// A point of the parent frame, expressed in this frame.
+    pub fn to_local(&self, point: DVec2) -> DVec2 {
+        let d = point - self.origin;
+        DVec2::new(d.dot(self.forward), d.dot(self.left))
+    }
+    /// A point of this frame, expressed in the parent frame.
+    pub fn to_parent(&self, point: DVec2) -> DVec2 {
+        self.origin + self.forward * point.x + self.left * point.y
+    }
+    /// This frame moved `left_m` to its left.
+    #[must_use]
+    pub fn beside(&self, left_m: f64) -> Self {
+        Self { origin: self.to_parent(DVec2::new(0.0, left_m)), ..*self }
+    }
+}
+
 /// A rectangle in the plane: centre pose, full length (along yaw) and full width.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrientedBox {
@@ -86,8 +111,8 @@ impl OrientedBox {
     /// The four corners, counter-clockwise from front left.
     pub fn corners(&self) -> [DVec2; 4] {
         let (l, w) = (self.length_m / 2.0, self.width_m / 2.0);
-        let ([forward, left], center) = (self.center.axes(), self.center.position());
-        [(l, w), (-l, w), (-l, -w), (l, -w)].map(|(x, y)| center + forward * x + left * y)
+        let frame = self.center.frame();
+        [(l, w), (-l, w), (-l, -w), (l, -w)].map(|(x, y)| frame.to_parent(DVec2::new(x, y)))
     }
 
     /// No point of the box is further from its centre, metres.
@@ -103,7 +128,7 @@ impl OrientedBox {
             return false;
         }
         let axes = |b: &OrientedBox| {
-            let [forward, left] = b.center.axes();
+            let Frame { forward, left, .. } = b.center.frame();
             [(forward, b.length_m / 2.0), (left, b.width_m / 2.0)]
         };
         let (mine, theirs) = (axes(self), axes(other));

@@ -158,6 +158,14 @@ impl Lane {
         }
     }
 
+    /// The position of [`Lane::at`] alone.
+    pub fn position_at(&self, s_m: f64) -> DVec3 {
+        let last = self.points.len() - 1;
+        let place = (s_m / self.spacing_m()).clamp(0.0, last as f64);
+        let i = (place as usize).min(last - 1);
+        self.points[i].position.lerp(self.points[i + 1].position, place - i as f64)
+    }
+
     /// The nearest place of the centre line: metres along it, and metres to the left of it.
     pub fn project(&self, p: DVec2) -> (f64, f64) {
         let found = self.project_segments(p, 0, self.points.len() - 1);

@@ -3,7 +3,7 @@
 use crate::actor::OnLanes;
 use apprentice_core::geometry::DVec3;
 use apprentice_core::{Pose2, wrap_angle};
-use apprentice_road::{LaneId, RoadNetwork};
+use apprentice_road::{Lane, LaneId, RoadNetwork};
 
 /// IDM parameters of one driver at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +64,9 @@ pub(crate) fn time_to_cover_s(distance_m: f64, speed_mps: f64, acceleration_mps2
     (root - speed_mps) / acceleration_mps2
 }
 
-/// A place `ahead_m` along an actor's lanes (behind if negative): position and heading of the lane, no lateral.
-pub(crate) fn along(net: &RoadNetwork, on: &OnLanes, lane: LaneId, ahead_m: f64) -> (DVec3, f64) {
+/// The lane that is `ahead_m` along an actor's lanes (behind if negative), and metres along it: less than 0 or more than its
+/// length beyond what is known.
+pub(crate) fn lane_along(net: &RoadNetwork, on: &OnLanes, lane: LaneId, ahead_m: f64) -> (LaneId, f64) {
     let mut s = on.s_m + ahead_m;
     let mut lane = lane;
     if s < 0.0 {
@@ -86,12 +87,25 @@ pub(crate) fn along(net: &RoadNetwork, on: &OnLanes, lane: LaneId, ahead_m: f64)
             lane = next;
         }
     }
+    (lane, s)
+}
+
+/// A place `ahead_m` along an actor's lanes (behind if negative): position and heading of the lane, no lateral.
+pub(crate) fn along(net: &RoadNetwork, on: &OnLanes, lane: LaneId, ahead_m: f64) -> (DVec3, f64) {
+    let (lane, s) = lane_along(net, on, lane, ahead_m);
     let road = &net.lanes[lane];
     let point = road.at(s);
-    // Beyond what is known the lane goes on straight.
-    let over = if s < 0.0 { s } else { (s - road.length_m).max(0.0) };
+    let over = beyond_m(road, s);
+    if over == 0.0 {
+        return (point.position, point.yaw_rad);
+    }
     let (sin, cos) = point.yaw_rad.sin_cos();
     (point.position + DVec3::new(cos, sin, 0.0) * over, point.yaw_rad)
+}
+
+/// How far a place lies before a lane's start (negative) or beyond its end: there the lane goes on straight.
+pub(crate) fn beyond_m(road: &Lane, s_m: f64) -> f64 {
+    if s_m < 0.0 { s_m } else { (s_m - road.length_m).max(0.0) }
 }
 
 /// Pose of a vehicle's box centre and the ground under it: both axles on the path, moved sideways.

@@ -1,7 +1,7 @@
 //! Those who do not keep to lanes: the ego where it crosses, scripted actors, people on foot, whoever ignores priority.
 
 use super::EGO;
-use super::follow::along;
+use super::follow::{along, beyond_m, lane_along};
 use crate::actor::{Behaviour, LaneFollowing};
 use crate::state::same_level;
 use crate::world::World;
@@ -68,6 +68,7 @@ pub(crate) fn gap_m(
     let speed = actor.speed_mps();
     let reach = 8.0 + speed + speed * speed / 6.0;
     let here = actor.pose();
+    let forward = here.forward();
     let half_length = f64::from(actor.state.size_m[0]) / 2.0;
     let half_width = f64::from(actor.state.size_m[1]) / 2.0;
     let mut best: Option<f64> = None;
@@ -78,7 +79,7 @@ pub(crate) fn gap_m(
         let d = hazard.pose.position() - here.position();
         let far = reach + 12.0;
         if d.length_squared() > far * far
-            || d.dot(here.forward()) < -3.0
+            || d.dot(forward) < -3.0
             || !same_level(actor.state.ground_z_m, hazard.ground_z_m)
         {
             continue;
@@ -87,24 +88,32 @@ pub(crate) fn gap_m(
         if !hazard.on_foot && !(0.6..2.6).contains(&same_way) {
             continue;
         }
+        let margin = match () {
+            () if hazard.on_foot => 0.6,
+            () if hazard.velocity.length_squared() < 0.1 => 0.1,
+            () => 0.35,
+        };
+        // However both are turned, they cannot touch from further than this.
+        let half = hazard.half_length_m + hazard.half_width_m;
+        let touch = DVec2::new(half_length + half + 1.0, half_width + half + margin).length() + 0.01;
         let mut ahead = 1.0;
         while ahead < reach && best.is_none_or(|b| ahead - 1.0 < b) {
-            let (point, yaw) = along(&world.net, &actor.on_lanes, lane, ahead);
             let after_s = (ahead / speed.max(1.5)).min(4.0);
-            let pose = Pose2::new(point.x, point.y, yaw).offset(0.0, actor.on_lanes.lateral_m);
-            let p = pose.to_local(hazard.pose.position() + hazard.velocity * after_s);
-            let now = pose.to_local(hazard.pose.position());
+            let (now, then) = (hazard.pose.position(), hazard.pose.position() + hazard.velocity * after_s);
+            let (there, s_m) = lane_along(&world.net, &actor.on_lanes, lane, ahead);
+            let road = &world.net.lanes[there];
+            let center = road.position_at(s_m).truncate();
+            let far = touch + actor.on_lanes.lateral_m.abs() + beyond_m(road, s_m).abs();
+            if center.distance_squared(now).min(center.distance_squared(then)) > far * far {
+                ahead += 1.5;
+                continue;
+            }
+            let (point, yaw) = along(&world.net, &actor.on_lanes, lane, ahead);
+            let frame = Pose2::new(point.x, point.y, yaw).frame().beside(actor.on_lanes.lateral_m);
+            let (p, now) = (frame.to_local(then), frame.to_local(now));
             let (sin, cos) = (hazard.pose.yaw_rad - yaw).sin_cos();
             let along_m = cos.abs() * hazard.half_length_m + sin.abs() * hazard.half_width_m;
             let across_m = sin.abs() * hazard.half_length_m + cos.abs() * hazard.half_width_m;
-            let stands = hazard.velocity.length_squared() < 0.1;
-            let margin = if hazard.on_foot {
-                0.6
-            } else if stands {
-                0.1
-            } else {
-                0.35
-            };
             let hits = |q: DVec2, slack: f64| {
                 q.x.abs() < half_length + along_m + slack && q.y.abs() < half_width + across_m + margin
             };
