@@ -45,6 +45,25 @@ impl Visibility {
         self.centers.extend((0..width).map(|x| x as f32 + 0.5));
     }
 
+    /// False where a projected polygon lies off the picture or between pixel centres, so that nothing of it can be drawn.
+    #[inline(always)]
+    pub fn may_cover(&self, points: &[[f32; 2]]) -> bool {
+        // More than what rounding moves an edge by.
+        const SLACK: f32 = 0.01;
+        let [mut left, mut top] = points[0];
+        let [mut right, mut bottom] = points[0];
+        for &[x, y] in &points[1..] {
+            (left, right) = (left.min(x), right.max(x));
+            (top, bottom) = (top.min(y), bottom.max(y));
+        }
+        let centre = |low: f32, high: f32, size: usize| {
+            let first = ceil_i32((low - 0.5 - SLACK).max(-1.0)).max(0);
+            let end = ceil_i32((high - 0.5 + SLACK).min(size as f32)).min(size as i32);
+            first < end
+        };
+        centre(left, right, self.width) && centre(top, bottom, self.height)
+    }
+
     /// Walk the edges of a projected polygon (counter-clockwise as seen, y down) and return its rows.
     #[inline(always)]
     fn edges(&mut self, points: &[[f32; 2]]) -> Option<(usize, usize)> {

@@ -235,6 +235,21 @@ fn draw_object(
         for (to, &from) in corners.iter_mut().zip(&face.corners[..count]) {
             *to = view.to_camera(from);
         }
+        // Most faces are in front as a whole and many cover no pixel: that is found out before anything else.
+        let (mut points, mut n) = ([[0.0f32; 2]; 8], count);
+        if corners[..count].iter().all(|c| c.z >= NEAR_M) {
+            project(view, &corners[..count], &mut points);
+        } else {
+            let mut clipped = [Vec3::ZERO; 8];
+            n = clip_near(&corners[..count], &mut clipped);
+            if n < 3 {
+                continue;
+            }
+            project(view, &clipped[..n], &mut points);
+        }
+        if !buffer.may_cover(&points[..n]) {
+            continue;
+        }
         let normal =
             Vec3::new(view.axes[0].dot(face.normal), view.axes[1].dot(face.normal), view.axes[2].dot(face.normal));
         let Some(plane) = depth_plane(normal, corners[0], view.focal, view.principal) else { continue };
@@ -242,13 +257,6 @@ fn draw_object(
             Material::Ground(layer) => GROUND + u32::from(layer),
             _ => surfaces.len() as u32,
         };
-        let mut clipped = [Vec3::ZERO; 8];
-        let n = clip_near(&corners[..count], &mut clipped);
-        if n < 3 {
-            continue;
-        }
-        let mut points = [[0.0f32; 2]; 8];
-        project(view, &clipped[..n], &mut points);
         if buffer.fill(&points[..n], plane, surface) && surface == surfaces.len() as u32 {
             surfaces.push(face_color(context, face, object.id));
         }
