@@ -102,8 +102,7 @@ impl Scale {
             train
         };
         let shipped = |file| {
-            let hint =
-                "run the program where it was built, or name the files: --set start.student=… --set start.teacher=…";
+            let hint = "run the program where it was built: `models/` of the repository lies above it there";
             shipped::or_shipped(None, file, hint).map(from_here)
         };
         let start = match self.from_shipped {
