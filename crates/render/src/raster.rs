@@ -5,6 +5,9 @@
 
 use glam::Vec3;
 
+/// Pixels that are drawn at once; the last ones of a span may be none of its own and are left as they were.
+const LANES: usize = 8;
+
 /// Depth and surface of every pixel of one camera.
 #[derive(Clone, Debug, Default)]
 pub struct Visibility {
@@ -12,9 +15,9 @@ pub struct Visibility {
     pub width: usize,
     /// Pixels.
     pub height: usize,
-    /// 1/metres; 0 where nothing was drawn.
+    /// 1/metres; 0 where nothing was drawn. Row by row, and a few more elements than pixels.
     pub inverse_depth: Vec<f32>,
-    /// Index into the camera's surfaces; 0 where nothing was drawn.
+    /// Index into the camera's surfaces; 0 where nothing was drawn. Row by row, and a few more elements than pixels.
     pub surface: Vec<u32>,
     left: Vec<f32>,
     right: Vec<f32>,
@@ -36,13 +39,13 @@ impl Visibility {
     pub fn reset(&mut self, width: usize, height: usize) {
         (self.width, self.height) = (width, height);
         self.inverse_depth.clear();
-        self.inverse_depth.resize(width * height, 0.0);
+        self.inverse_depth.resize(width * height + LANES, 0.0);
         self.surface.clear();
-        self.surface.resize(width * height, 0);
+        self.surface.resize(width * height + LANES, 0);
         self.left.resize(height, 0.0);
         self.right.resize(height, 0.0);
         self.centers.clear();
-        self.centers.extend((0..width).map(|x| x as f32 + 0.5));
+        self.centers.extend((0..width + LANES).map(|x| x as f32 + 0.5));
     }
 
     /// False where a projected polygon lies off the picture or between pixel centres, so that nothing of it can be drawn.
@@ -117,13 +120,22 @@ impl Visibility {
             any = true;
             let base = plane[1] * (y as f32 + 0.5) + plane[2];
             let row = y * self.width;
-            let depths = &mut self.inverse_depth[row + x0..row + x1];
-            let surfaces = &mut self.surface[row + x0..row + x1];
-            for ((depth, id), &x) in depths.iter_mut().zip(surfaces).zip(&self.centers[x0..x1]) {
-                let new = plane[0] * x + base;
-                let nearer = new > *depth;
-                *depth = if nearer { new } else { *depth };
-                *id = if nearer { surface } else { *id };
+            let end = x1 as f32;
+            for x in (x0..x1).step_by(LANES) {
+                let i = row + x;
+                let Some(depths) = self.inverse_depth[i..].first_chunk_mut::<LANES>() else { break };
+                let Some(surfaces) = self.surface[i..].first_chunk_mut::<LANES>() else { break };
+                let Some(centers) = self.centers[x..].first_chunk::<LANES>() else { break };
+                // One lane is one mask, so that the compiler makes vectors of this and no branches.
+                let new = centers.map(|x| plane[0] * x + base);
+                let nearer: [u32; LANES] = std::array::from_fn(|k| u32::from(new[k] > depths[k]).wrapping_neg());
+                let within: [u32; LANES] = std::array::from_fn(|k| u32::from(centers[k] < end).wrapping_neg());
+                let wins: [u32; LANES] = std::array::from_fn(|k| nearer[k] & within[k]);
+                let depth: [u32; LANES] =
+                    std::array::from_fn(|k| new[k].to_bits() & wins[k] | depths[k].to_bits() & !wins[k]);
+                let under: [u32; LANES] = std::array::from_fn(|k| surface & wins[k] | surfaces[k] & !wins[k]);
+                *depths = depth.map(f32::from_bits);
+                *surfaces = under;
             }
         }
         any

@@ -121,10 +121,7 @@ pub(crate) fn shade(
         let mut first = 0;
         while first < width {
             let surface = row_surfaces[first];
-            let mut last = first + 1;
-            while last < width && row_surfaces[last] == surface {
-                last += 1;
-            }
+            let last = first + run_length(&row_surfaces[first..], surface);
             let s = &surfaces[(surface & !SHADOW) as usize];
             row_ids[first..last].fill(s.id);
             let color = &mut rows.color;
@@ -147,6 +144,21 @@ pub(crate) fn shade(
     }
 }
 
+/// How many leading elements are `surface`.
+#[inline(always)]
+fn run_length(surfaces: &[u32], surface: u32) -> usize {
+    let (eights, rest) = surfaces.as_chunks::<8>();
+    let mut length = 0;
+    for eight in eights {
+        let same = eight.iter().enumerate().fold(0u32, |same, (k, &s)| same | u32::from(s == surface) << k);
+        if same != 0xff {
+            return length + same.trailing_ones() as usize;
+        }
+        length += 8;
+    }
+    length + rest.iter().take_while(|&&s| s == surface).count()
+}
+
 /// Round to bytes, through the exposure curve if there is one.
 #[inline(always)]
 fn finish(color: &[Vec<f32>; 3], packed: &mut [u32], curve: Option<&[[u8; 256]; 3]>, rgb: &mut [u8]) {
@@ -162,12 +174,18 @@ fn finish(color: &[Vec<f32>; 3], packed: &mut [u32], curve: Option<&[[u8; 256]; 
             *out = u32::from_le_bytes([curve[0][r as usize], curve[1][g as usize], curve[2][b as usize], 0]);
         }
     }
-    // Four bytes a pixel are stored, three apart: the next pixel overwrites the fourth.
-    let last = packed.len() - 1;
-    for (i, out) in packed[..last].iter().enumerate() {
-        rgb[i * 3..i * 3 + 4].copy_from_slice(&out.to_le_bytes());
+    // Four pixels of three bytes are three words.
+    let (fours, rest) = packed.as_chunks::<4>();
+    let (words, bytes) = rgb.as_chunks_mut::<12>();
+    for (out, [a, b, c, d]) in words.iter_mut().zip(fours) {
+        let three = [a | b << 24, b >> 8 | c << 16, c >> 16 | d << 8];
+        for (out, word) in out.as_chunks_mut::<4>().0.iter_mut().zip(three) {
+            *out = word.to_le_bytes();
+        }
     }
-    rgb[last * 3..].copy_from_slice(&packed[last].to_le_bytes()[..3]);
+    for (out, pixel) in bytes.chunks_exact_mut(3).zip(rest) {
+        out.copy_from_slice(&pixel.to_le_bytes()[..3]);
+    }
 }
 
 #[inline(always)]
@@ -288,21 +306,25 @@ impl Block {
         let n = end - start;
         let origin = row.view.position;
         let mut sums = [0u32; BLOCK];
-        let mut fog = [0.0f32; BLOCK];
+        let (mut fog, mut depth) = ([0.0f32; BLOCK], [0.0f32; BLOCK]);
         fog[..n].copy_from_slice(&row.fog[start..end]);
+        depth[..n].copy_from_slice(&row.depth[start..end]);
         let weight = if N == SMOOTH { 1.0 / 32.0 } else { 1.0 / N as f32 };
         let apart = along_m / N as f32;
         let before = if N == SMOOTH { 0.0 } else { apart * (N as f32 - 1.0) * 0.5 };
-        for (k, (sum, &z)) in sums.iter_mut().zip(&row.depth[start..end]).enumerate() {
+        // Where the taps of each pixel begin and how far they are apart, all at once.
+        let (mut at, mut step) = ([[0; 2]; BLOCK], [[0; 2]; BLOCK]);
+        for k in 0..BLOCK {
             let x = (start + k) as f32;
             let (ray_x, ray_y) = (row.ray.x + row.step.x * x, row.ray.y + row.step.y * x);
-            let nearest = z - before;
-            let at = texture.locate(level, origin.x + ray_x * nearest, origin.y + ray_y * nearest);
-            *sum = if N == SMOOTH {
-                texture.smooth(at)
-            } else {
-                texture.sum::<N>(level, at, texture.step(level, ray_x * apart, ray_y * apart))
-            };
+            let nearest = depth[k] - before;
+            at[k] = texture.locate(level, origin.x + ray_x * nearest, origin.y + ray_y * nearest);
+            if N != SMOOTH {
+                step[k] = texture.step(level, ray_x * apart, ray_y * apart);
+            }
+        }
+        for k in 0..n {
+            sums[k] = if N == SMOOTH { texture.smooth(at[k]) } else { texture.sum::<N>(level, at[k], step[k]) };
         }
         let haze = row.context.air.horizon;
         for (c, channel) in color.iter_mut().enumerate() {
@@ -327,33 +349,66 @@ fn facade(row: &Row, first: usize, last: usize, wall: Vec3, facade: &Facade, col
     let (u_step, v_step) = (row.step.dot(facade.along) / facade.spacing_m[0], row.step.z / facade.spacing_m[1]);
     let pane_light = air.ambient.y + 0.5 * air.sun.y;
     let pane = Vec3::from_array(facade.pane) * pane_light + air.zenith * 0.15;
-    let lit = Vec3::new(238.0, 206.0, 140.0);
-    let night = air.night > 0.5;
     // Where windows get smaller than two pixels they fade into the wall's mean colour.
     let fade_per_m = 2.2 / (row.view.focal[0] * facade.spacing_m[0]);
     let [red, green, blue] = color;
-    for i in first..last {
-        let z = row.depth[i];
-        let u = u0 + (u_ray + u_step * i as f32) * z;
-        let v = v0 + (v_ray + v_step * i as f32) * z;
-        let (cell_u, cell_v) = (u.floor(), v.floor());
-        let (fu, fv) = (u - cell_u, v - cell_v);
-        let inside = fu > 0.24 && fu < 0.76 && fv > 0.28 && fv < 0.80 && v > 0.0;
-        let blend = (1.3 - z * fade_per_m).clamp(0.0, 1.0);
-        let share = if inside { 0.27 + 0.73 * blend } else { 0.27 - 0.27 * blend };
-        let mut glass = pane;
-        if night {
-            let hash =
-                (cell_u as i32 as u32).wrapping_mul(0x9e37_79b1) ^ (cell_v as i32 as u32).wrapping_mul(0x85eb_ca77);
-            let hash = (hash ^ facade.seed).wrapping_mul(0xc2b2_ae35);
-            if hash >> 30 == 0 {
-                glass = lit;
+    let pixels = red[first..last].iter_mut().zip(&mut green[first..last]).zip(&mut blue[first..last]);
+    let places = row.depth[first..last].iter().zip(&row.fog[first..last]).zip(&row.columns[first..last]);
+    let haze = air.horizon;
+    if air.night <= 0.5 {
+        let glass = pane - wall;
+        for (((red, green), blue), ((&z, &fog), &x)) in pixels.zip(places) {
+            let (u, v) = (u0 + (u_ray + u_step * x) * z, v0 + (v_ray + v_step * x) * z);
+            let share = window_share(u - u.floor(), v - v.floor(), v, z * fade_per_m);
+            for (c, out) in [red, green, blue].into_iter().enumerate() {
+                let mixed = wall[c] + glass[c] * share;
+                *out = mixed + (haze[c] - mixed) * fog;
             }
         }
+        return;
+    }
+    let lit = Vec3::new(238.0, 206.0, 140.0);
+    for (((red, green), blue), ((&z, &fog), &x)) in pixels.zip(places) {
+        let (u, v) = (u0 + (u_ray + u_step * x) * z, v0 + (v_ray + v_step * x) * z);
+        let (cell_u, cell_v) = (u.floor(), v.floor());
+        let share = window_share(u - cell_u, v - cell_v, v, z * fade_per_m);
+        let hash = (cell_u as i32 as u32).wrapping_mul(0x9e37_79b1) ^ (cell_v as i32 as u32).wrapping_mul(0x85eb_ca77);
+        let hash = (hash ^ facade.seed).wrapping_mul(0xc2b2_ae35);
+        let glass = if hash >> 30 == 0 { lit } else { pane };
         let mixed = wall + (glass - wall) * share;
-        let out = mixed + (air.horizon - mixed) * row.fog[i];
-        red[i] = out.x;
-        green[i] = out.y;
-        blue[i] = out.z;
+        [*red, *green, *blue] = (mixed + (haze - mixed) * fog).to_array();
+    }
+}
+
+/// How much of a pixel is window, at a place within the cell of one.
+#[inline(always)]
+fn window_share(across: f32, up: f32, v: f32, fade: f32) -> f32 {
+    let inside = (across > 0.24) & (across < 0.76) & (up > 0.28) & (up < 0.80) & (v > 0.0);
+    let blend = (1.3 - fade).clamp(0.0, 1.0);
+    if inside { 0.27 + 0.73 * blend } else { 0.27 - 0.27 * blend }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_end_where_the_surface_changes() {
+        for length in 0..40usize {
+            let mut surfaces = vec![7u32; length];
+            assert_eq!(run_length(&surfaces, 7), length);
+            surfaces.extend([8, 7, 7]);
+            assert_eq!(run_length(&surfaces, 7), length);
+        }
+    }
+
+    #[test]
+    fn every_pixel_keeps_its_three_bytes() {
+        for width in 1..20 {
+            let color = [0, 1, 2].map(|c| (0..width).map(|x| (x * 3 + c) as f32).collect::<Vec<_>>());
+            let (mut packed, mut rgb) = (vec![0; width], vec![0; width * 3]);
+            finish(&color, &mut packed, None, &mut rgb);
+            assert_eq!(rgb, (0..width as u8 * 3).collect::<Vec<_>>());
+        }
     }
 }

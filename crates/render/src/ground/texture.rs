@@ -33,6 +33,16 @@ pub struct GroundTexture {
 /// Bits that hold a channel after spreading: green above red above blue.
 const SPREAD: u32 = 0x07e0_f81f;
 
+/// Bits of a texel's place along a side of its tile.
+const TILE_BITS: u32 = TILE.trailing_zeros();
+const TILE_MASK: i32 = TILE as i32 - 1;
+
+#[inline(always)]
+fn spread(texel: u16) -> u32 {
+    let texel = u32::from(texel);
+    (texel | texel << 16) & SPREAD
+}
+
 fn pack(color: [f32; 3]) -> u16 {
     let q = |c: f32, max: f32| (c / 255.0 * max + 0.5).clamp(0.0, max) as u16;
     q(color[0], 31.0) << 11 | q(color[1], 63.0) << 5 | q(color[2], 31.0)
@@ -108,10 +118,20 @@ impl GroundTexture {
         // SAFETY: u and v were just clamped to the level's texels, whose tiles `index` covers row by row, and every entry
         // of `index` is the first of TILE * TILE texels (`Level::new` builds both so; nothing changes them).
         let texel = unsafe {
-            let tile = *l.index.get_unchecked(((v >> 5) * l.tiles_x + (u >> 5)) as usize);
-            u32::from(*l.texels.get_unchecked((tile | ((v & 31) << 5 | (u & 31)) as u32) as usize))
+            let tile = *l.index.get_unchecked(((v >> TILE_BITS) * l.tiles_x + (u >> TILE_BITS)) as usize);
+            *l.texels.get_unchecked((tile | ((v & TILE_MASK) << TILE_BITS | (u & TILE_MASK)) as u32) as usize)
         };
-        (texel | texel << 16) & SPREAD
+        spread(texel)
+    }
+
+    /// A tile by its column and row, `None` beyond the texture.
+    #[inline(always)]
+    fn tile(&self, level: usize, column: i32, row: i32) -> Option<&[u16; TILE * TILE]> {
+        let l = &self.levels[level];
+        let slot = (row * l.tiles_x + column) as usize;
+        let inside = (column as u32) < l.tiles_x as u32 && row >= 0 && slot < l.index.len();
+        let first = if inside { l.index[slot] as usize } else { return None };
+        l.texels.get(first..first + TILE * TILE)?.try_into().ok()
     }
 
     /// The sum of `N` texels along a line from fixed-point `at` by `step`.
@@ -119,10 +139,23 @@ impl GroundTexture {
     pub fn sum<const N: usize>(&self, level: usize, at: [i32; 2], step: [i32; 2]) -> u32 {
         let [mut u, mut v] = at;
         let mut sum = 0;
+        // Most lines stay within one tile, which is then looked up once.
+        let [column, row] = at.map(|x| x >> (FRACTION + TILE_BITS));
+        let ends = |k: usize| (at[k] + step[k] * (N as i32 - 1)) >> (FRACTION + TILE_BITS);
+        let tile = if ends(0) == column && ends(1) == row { self.tile(level, column, row) } else { None };
+        if let Some(tile) = tile {
+            for _ in 0..N {
+                let texel = (v >> FRACTION & TILE_MASK) << TILE_BITS | u >> FRACTION & TILE_MASK;
+                sum += spread(tile[texel as usize]);
+                u += step[0];
+                v += step[1];
+            }
+            return sum;
+        }
         for _ in 0..N {
             sum += self.texel(level, u >> FRACTION, v >> FRACTION);
-            u = u.wrapping_add(step[0]);
-            v = v.wrapping_add(step[1]);
+            u += step[0];
+            v += step[1];
         }
         sum
     }
@@ -131,12 +164,21 @@ impl GroundTexture {
     #[inline(always)]
     pub fn smooth(&self, at: [i32; 2]) -> u32 {
         // Texel centres lie at halves.
-        let (u, v) = (at[0].wrapping_sub(1 << (FRACTION - 1)), at[1].wrapping_sub(1 << (FRACTION - 1)));
+        let [u, v] = at.map(|x| x - (1 << (FRACTION - 1)));
         let fu = (u >> (FRACTION - 2)) as u32 & 3;
         let fv = (v >> (FRACTION - 3)) as u32 & 7;
         let (u, v) = (u >> FRACTION, v >> FRACTION);
-        let below = self.texel(0, u, v) * (4 - fu) + self.texel(0, u + 1, v) * fu;
-        let above = self.texel(0, u, v + 1) * (4 - fu) + self.texel(0, u + 1, v + 1) * fu;
+        let apart = u & TILE_MASK == TILE_MASK || v & TILE_MASK == TILE_MASK;
+        let tile = if apart { None } else { self.tile(0, u >> TILE_BITS, v >> TILE_BITS) };
+        let four = match tile {
+            Some(tile) => {
+                let first = ((v & TILE_MASK) << TILE_BITS | u & TILE_MASK) as usize;
+                [0, 1, TILE, TILE + 1].map(|k| spread(tile[(first + k) & (TILE * TILE - 1)]))
+            }
+            None => [[u, v], [u + 1, v], [u, v + 1], [u + 1, v + 1]].map(|[u, v]| self.texel(0, u, v)),
+        };
+        let below = four[0] * (4 - fu) + four[1] * fu;
+        let above = four[2] * (4 - fu) + four[3] * fu;
         below * (8 - fv) + above * fv
     }
 
@@ -228,5 +270,26 @@ mod tests {
             assert_eq!(fixed(x), x.round_ties_even() as i32);
         }
         assert!((color[0] - 255.0).abs() < 1e-3 && color[1] == 0.0 && color[2] == 0.0, "{color:?}");
+    }
+
+    #[test]
+    fn a_line_is_the_sum_of_its_texels_within_a_tile_across_tiles_and_beyond() {
+        let color = |tile: usize, i: usize| [(tile * 60) as f32, (i % TILE * 8) as f32, (i / TILE * 8) as f32];
+        let tile = |t: usize| Some(Box::new(std::array::from_fn(|i| color(t, i))));
+        let level = Level::new(2, 2, 0, &[tile(0), None, tile(2), tile(3)], [1.0, 200.0, 3.0]);
+        let texture = GroundTexture { origin: [0.0; 2], levels: vec![level] };
+        let scale = 1 << FRACTION;
+        for (u, v) in (-3..70).flat_map(|u| (-3..70).map(move |v| (u * scale + 77, v * scale + 200))) {
+            for step in [[0, 0], [scale / 3, scale], [-scale, scale / 2]] {
+                let places = (0..8).map(|k| [u + k * step[0], v + k * step[1]]);
+                let sum: u32 = places.map(|[u, v]| texture.texel(0, u >> FRACTION, v >> FRACTION)).sum();
+                assert_eq!(texture.sum::<8>(0, [u, v], step), sum, "{u} {v} {step:?}");
+            }
+            let (fu, fv) = (u - scale / 2, v - scale / 2);
+            let (share_u, share_v) = ((fu & 0xff) as u32 >> 6, (fv & 0xff) as u32 >> 5);
+            let texel = |du: i32, dv: i32| texture.texel(0, (fu >> FRACTION) + du, (fv >> FRACTION) + dv);
+            let row = |dv: i32| texel(0, dv) * (4 - share_u) + texel(1, dv) * share_u;
+            assert_eq!(texture.smooth([u, v]), row(0) * (8 - share_v) + row(1) * share_v, "{u} {v}");
+        }
     }
 }
