@@ -10,7 +10,7 @@ pub const STUDENT_WEIGHTS: &str = "models/nano-student.safetensors";
 /// The teacher that is asked when no teacher is named.
 pub const TEACHER: &str = "models/nano-teacher.safetensors";
 
-/// What was named, or a shipped file: beside the program, or in a folder above it.
+/// What was named, or a shipped file.
 ///
 /// # Errors
 /// When nothing was named and the file is not there; `hint` says what to name.
@@ -18,11 +18,13 @@ pub fn or_shipped(named: Option<&Path>, file: &str, hint: &str) -> Result<PathBu
     if let Some(named) = named {
         return Ok(named.into());
     }
-    let found = |program: PathBuf| program.ancestors().skip(1).map(|dir| dir.join(file)).find(|path| path.is_file());
-    std::env::current_exe()
-        .ok()
-        .and_then(found)
-        .ok_or_else(|| CliError::new(format!("{file}, which ships with it, is not beside this program"), hint))
+    find(file).ok_or_else(|| CliError::new(format!("{file}, which ships with it, is not beside this program"), hint))
+}
+
+/// A shipped file: beside the program, or in a folder above it.
+pub fn find(file: &str) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    program.ancestors().skip(1).map(|dir| dir.join(file)).find(|path| path.is_file())
 }
 
 #[cfg(test)]

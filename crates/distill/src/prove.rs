@@ -1,8 +1,9 @@
 //! The proving ground: a recipe, its controls and its floors and ceilings, on the same images and steps, over seeds.
 //!
 //! Everything lies in one folder and is resumable run by run: a finished run is found and not repeated. The outcome is
-//! `evidence.bin` (what became of every judged start, to be kept and pooled), and made from it `prove.json` and `prove.md`: per arm the error overall and per tier with intervals clustered by world, the paired difference to the
-//! base, and the two gates. A failed gate stands where a claim would.
+//! `evidence.bin` (what became of every judged start, to be kept and pooled), and made from it `prove.json` and `prove.md`:
+//! per arm the error overall and per tier with intervals clustered by world, the paired difference to the base, and the two
+//! gates. A failed gate stands where a claim would.
 
 use crate::evaluate::{BatchPlanner, ConstantVelocityPlanner, Judging, open_loop, open_planner};
 use crate::evidence::{EVIDENCE_FILE, Evidence, StartFacts};
@@ -348,6 +349,7 @@ impl Proof<'_> {
         run.recipe = arm.name().into();
         run.train.seed = seed;
         run.cell = arm.cell();
+        run.mimic = run.cell.deciding(run.mimic);
         let stem_steps = self.config.stem.as_ref().map_or(0, |stem| stem.steps);
         match arm {
             Arm::NoImage | Arm::ObservableCeiling => {
@@ -377,6 +379,7 @@ impl Proof<'_> {
         let mut run = self.config.shared.clone();
         run.recipe = arm.name().into();
         run.cell = arm.cell();
+        run.mimic = run.cell.deciding(run.mimic);
         run.train.seed = seed;
         run
     }
@@ -396,6 +399,7 @@ impl Proof<'_> {
     fn train_stem(&self, stem: &TrainConfig, seed: u64, progress: &dyn Progress) -> Result<(), DistillError> {
         let mut run = self.config.student.clone();
         run.recipe = "stem".into();
+        run.mimic = run.cell.deciding(run.mimic);
         run.train = TrainConfig { seed, ..stem.clone() };
         let start = self.config.start.as_ref().map(|files| load_student(&files.student, self.device)).transpose()?;
         let guides = Guides { start, ..Guides::default() };

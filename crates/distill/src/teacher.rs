@@ -87,7 +87,7 @@ impl TeacherRun {
             model,
             train: TrainConfig::default(),
             weights: TeacherWeights::default(),
-            questions: 3,
+            questions: 8,
             quiz_samples: 256,
         }
     }

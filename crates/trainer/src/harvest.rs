@@ -2,17 +2,18 @@
 
 use crate::device::choose;
 use crate::general::options;
-use crate::teach::{file_hash, teacher_file, worlds};
+use crate::teach::{teacher_file, worlds};
 use apprentice_cli::arguments::{Common, DtypeName, Harvest, HarvestPublished, PlacesName, StoreName};
 use apprentice_cli::{CliError, Console};
 use apprentice_core::BoxedError;
 use apprentice_core::hash::content_hash;
 use apprentice_core::sample::SampleId;
 use apprentice_data::{Part, View};
+use apprentice_distill::load_teacher;
 use apprentice_teacher::general::{Encoder, LanguageModel, ModelFolder, folder};
 use apprentice_teacher::harvest::{self, Embedding, Giver, Layers, Places, Published, PublishedConfig, TextSource};
 use apprentice_teacher::questions::Asking;
-use apprentice_teacher::{GuidanceCache, Precision, Tap, Teacher};
+use apprentice_teacher::{GuidanceCache, Precision, Tap};
 use std::path::Path;
 use tch::Device;
 
@@ -29,8 +30,7 @@ pub fn run(arguments: &Harvest, common: &Common, console: &Console) -> Result<()
         return Err(CliError::new(problem, "name other parts with --part, or make more worlds").into());
     }
     if !path.is_dir() {
-        let (teacher, ..) = Teacher::load(&path, device)?;
-        let teacher_hash = file_hash(&path)?;
+        let (teacher, teacher_hash) = load_teacher(&path, device)?;
         let (guide, taps) = (&teacher, &Tap::ALL);
         let giver = harvest::Harvest { guide, teacher_hash: &teacher_hash, set: &set, ids: &ids, taps };
         return give(&giver, &ids, &arguments.out, common, console);

@@ -24,6 +24,10 @@ use apprentice_teacher::TeacherConfig;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// λ of every arm that mimics. The paper's is 1, with latents of 4096 values; with ours labels outweigh guidance at 1. Chosen
+/// on the `design` part (docs/evidence/mimic-weight.md).
+const MIMIC_WEIGHT: f64 = 10.0;
+
 /// How much of everything a size is.
 struct Scale {
     arms: Vec<Arm>,
@@ -38,6 +42,8 @@ struct Scale {
     driven_worlds: usize,
     /// Whether stems and teacher go on from the shipped weights: what fits into minutes teaches nobody to drive from chance.
     from_shipped: bool,
+    /// Factor on every learning rate; less than 1 for what goes on from trained weights.
+    rate: f64,
 }
 
 impl Scale {
@@ -53,6 +59,7 @@ impl Scale {
                 judge_samples: 60,
                 driven_worlds: 1,
                 from_shipped: false,
+                rate: 1.0,
             },
             Size::Minutes => Self {
                 arms: demo,
@@ -63,6 +70,7 @@ impl Scale {
                 judge_samples: 300,
                 driven_worlds: 8,
                 from_shipped: true,
+                rate: 0.3,
             },
             Size::Hours => Self {
                 arms: Arm::ALL.to_vec(),
@@ -73,6 +81,7 @@ impl Scale {
                 judge_samples: 2500,
                 driven_worlds: 60,
                 from_shipped: false,
+                rate: 1.0,
             },
             Size::Full => Self {
                 arms: Arm::ALL.to_vec(),
@@ -83,11 +92,12 @@ impl Scale {
                 judge_samples: 0,
                 driven_worlds: 200,
                 from_shipped: false,
+                rate: 1.0,
             },
         }
     }
 
-    fn config(&self) -> Result<ProveConfig, CliError> {
+    fn config(&self) -> ProveConfig {
         let train = |steps: u64, open: f64| {
             let mut train = TrainConfig {
                 steps,
@@ -96,28 +106,22 @@ impl Scale {
                 checkpoint_every: (steps / 4).clamp(1, 250),
                 ..TrainConfig::default()
             };
-            if self.from_shipped {
-                train.optimiser.learning_rate *= 0.3;
-            }
+            train.optimiser.learning_rate *= self.rate;
             train
         };
-        let shipped = |file| {
-            let hint = "run the program where it was built: `models/` of the repository lies above it there";
-            shipped::or_shipped(None, file, hint).map(from_here)
-        };
-        let start = match self.from_shipped {
-            true => {
-                Some(StartFiles { student: shipped(shipped::STUDENT_WEIGHTS)?, teacher: shipped(shipped::TEACHER)? })
-            }
-            false => None,
-        };
+        let shipped = |file| from_here(shipped::find(file).unwrap_or_else(|| file.into()));
+        let start = self
+            .from_shipped
+            .then(|| StartFiles { student: shipped(shipped::STUDENT_WEIGHTS), teacher: shipped(shipped::TEACHER) });
         let mut teacher = TeacherRun::new(TeacherConfig::nano());
         teacher.train = train(self.teacher_steps, 0.0);
         let mut student = StudentRun::base(StudentConfig::nano());
         student.train = train(self.student_steps, 0.25);
+        student.mimic.weight = MIMIC_WEIGHT;
         let mut shared = SharedRun::new(Cell::Both);
         shared.train = train(self.student_steps, 0.25);
-        Ok(ProveConfig {
+        shared.mimic.weight = MIMIC_WEIGHT;
+        ProveConfig {
             arms: self.arms.clone(),
             seeds: self.seeds.clone(),
             start,
@@ -131,7 +135,19 @@ impl Scale {
             protocols: vec!["valid-starts".into(), "uniad-masked".into()],
             primary_endpoint: "own-both minus base: L2 averaged up to t, mean over 1, 2, 3 s, rare and open-road tiers"
                 .into(),
-        })
+        }
+    }
+}
+
+/// What stems and teacher go on from must be there.
+fn check_start(start: &StartFiles) -> Result<(), CliError> {
+    match [&start.student, &start.teacher].into_iter().find(|path| !path.is_file()) {
+        None => Ok(()),
+        Some(path) => Err(CliError::new(
+            format!("{}, which this size goes on from, is not there", path.display()),
+            "run the program where it was built (`models/` of the repository lies above it there), or name files with \
+             --set start.student=FILE and --set start.teacher=FILE",
+        )),
     }
 }
 
@@ -165,12 +181,13 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
         (common.seed != 0)
             .then(|| format!("seeds={:?}", scale.seeds.iter().map(|s| s + common.seed).collect::<Vec<_>>())),
     );
-    let defaults = scale.config()?;
+    let defaults = scale.config();
     let config: ProveConfig = resolve("none", |_| Ok(defaults.clone()), common.config.as_deref(), &settings)?;
     if common.dry_run {
         console.answer(&config, || toml::to_string_pretty(&config).unwrap_or_else(|e| format!("# {e}")));
         return Ok(());
     }
+    config.start.as_ref().map_or(Ok(()), check_start)?;
     let out = &arguments.out;
     let threads = common.threads.unwrap_or_default();
     make(&MakeConfig { out: out.join("worlds"), size, seed: common.seed, threads }, console)?;

@@ -129,7 +129,7 @@ fn card(folder: &Path, seed: u64) -> Result<(), BoxedError> {
             teacher.config.preset
         ),
         file: TEACHER_FILE.into(),
-        file_hash: file_hash(&path)?,
+        file_hash: apprentice_store::hash_file(&path)?,
         parameters: teacher.vs.parameters() as u64,
         command: "apprentice train teacher".into(),
         seed,
@@ -179,11 +179,6 @@ pub fn teacher_file(named: Option<&Path>) -> Result<PathBuf, CliError> {
     shipped::or_shipped(named, shipped::TEACHER, hint)
 }
 
-/// Content hash of a file.
-pub fn file_hash(path: &Path) -> Result<String, BoxedError> {
-    Ok(apprentice_store::hash_file(path)?)
-}
-
 /// `distill`
 pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Result<(), BoxedError> {
     if arguments.recipe != "orion-lite" {
@@ -194,8 +189,7 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
     let device = choose(arguments.device, console)?;
     let set = worlds(&arguments.data)?;
     let path = teacher_file(arguments.teacher.as_deref())?;
-    let (teacher, ..) = Teacher::load(&path, device)?;
-    let teacher_hash = file_hash(&path)?;
+    let (teacher, teacher_hash) = load_teacher(&path, device)?;
     let preprocessing = teacher.config.vision.preprocessing().hash();
     let open = |tap: Tap| -> Result<GuidanceCache, BoxedError> {
         let folder = arguments.guidance.join(tap.name());

@@ -65,6 +65,11 @@ impl Cell {
         self != Self::GtOnly
     }
 
+    /// Settings of the mimic term as far as they decide anything: a run that does not mimic is the same whatever they are.
+    pub fn deciding(self, mimic: MimicConfig) -> MimicConfig {
+        if self.mimics() { mimic } else { MimicConfig::default() }
+    }
+
     /// Whether planning labels act.
     pub fn ground_truth(self) -> bool {
         self != Self::MimicOnly
