@@ -267,7 +267,15 @@ mod tests {
             arm.groups.iter().map(|g| (g.group.as_str(), g.starts)).collect::<Vec<_>>(),
             [("all", 40), ("common", 20), ("rare", 20)]
         );
-        assert!(report.markdown().contains("(-0.300)"), "{}", report.markdown());
+        // The claim against the one control that was run: over the endpoint's starts, and over all.
+        let [contrast] = &report.contrasts[..] else { panic!("{:?}", report.contrasts) };
+        assert_eq!(contrast.minus, Arm::Base);
+        assert!((contrast.l2_by_seed[0] + 0.3).abs() < 1e-6 && (contrast.l2_by_seed[1] + 0.1).abs() < 1e-6);
+        let groups: Vec<_> = contrast.groups.iter().map(|g| (g.group.as_str(), g.starts, g.worlds)).collect();
+        assert_eq!(groups, [("rare and open-road", 20, 5), ("all", 40, 10)]);
+        assert!((contrast.groups[0].l2_mean.mean + 0.2).abs() < 1e-6 && contrast.groups[1].collision_any.mean == 0.0);
+        let text = report.markdown();
+        assert!(text.contains("(-0.300)") && text.contains("| base | -0.200"), "{text}");
     }
 
     #[test]

@@ -57,6 +57,49 @@ pub struct ArmFigures {
     pub groups: Vec<GroupFigures>,
 }
 
+/// The claim, [`CLAIM`], against another arm, start by start and seed by seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contrast {
+    /// What it is held against.
+    pub minus: Arm,
+    /// Difference of the endpoint's `l2_mean` for each seed that both have, metres.
+    pub l2_by_seed: Vec<f64>,
+    /// The endpoint's starts, then all.
+    pub groups: Vec<ContrastFigures>,
+}
+
+/// A difference over a group of starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContrastFigures {
+    /// [`ENDPOINT`] or `all`.
+    pub group: String,
+    /// Starts.
+    pub starts: usize,
+    /// Worlds.
+    pub worlds: usize,
+    /// Of `l2_mean`, metres; negative is better.
+    pub l2_mean: Estimate,
+    /// Of `collision_any`.
+    pub collision_any: Estimate,
+}
+
+/// The arm that a claim is about.
+pub const CLAIM: Arm = Arm::OwnBoth;
+/// The starts that the primary endpoint is about.
+pub const ENDPOINT: &str = "rare and open-road";
+/// What the claim is held against: arms that could explain it otherwise, and its own cells.
+const CONTROLS: [Arm; 9] = [
+    Arm::Base,
+    Arm::BaseTwice,
+    Arm::PseudoLabels,
+    Arm::AnswerLabels,
+    Arm::SelfDistillation,
+    Arm::TeacherWithoutLanguage,
+    Arm::ShuffledGuidance,
+    Arm::OwnGtOnly,
+    Arm::OwnMimicOnly,
+];
+
 /// The document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProveReport {
@@ -80,6 +123,9 @@ pub struct ProveReport {
     pub primary_endpoint: String,
     /// Perception and teacher gates.
     pub gates: Vec<Gate>,
+    /// The claim against its controls.
+    #[serde(default)]
+    pub contrasts: Vec<Contrast>,
     /// How well the teacher answers.
     pub quiz: Option<QuizReport>,
     /// Rows.
@@ -115,6 +161,48 @@ fn against(runs: &[&RunFacts], bases: &[&RunFacts], metric: fn(&Outcome) -> f64)
     let (arms, paired): (Vec<&RunFacts>, Vec<&RunFacts>) = pairs(runs, bases).into_iter().unzip();
     let (arms, paired) = if arms.is_empty() { (runs.to_vec(), bases.to_vec()) } else { (arms, paired) };
     averaged(&arms, metric).iter().zip(averaged(&paired, metric)).map(|(a, b)| a - b).collect()
+}
+
+/// Where the primary endpoint is taken.
+fn in_endpoint(start: &StartFacts) -> bool {
+    start.tier == "rare" || start.tier == "open-road"
+}
+
+/// The claim against each control that was run.
+fn contrasts_of(evidence: &Evidence) -> Vec<Contrast> {
+    let starts = &evidence.starts;
+    let claim: Vec<_> = evidence.of(CLAIM).collect();
+    let groups = [(ENDPOINT, in_endpoint as fn(&StartFacts) -> bool), ("all", |_| true)];
+    let contrast = |minus: Arm| {
+        let other: Vec<_> = evidence.of(minus).collect();
+        if claim.is_empty() || other.is_empty() {
+            return None;
+        }
+        let figures = groups.iter().filter_map(|(name, inside)| {
+            let members: Vec<_> = (0..starts.len()).filter(|&i| inside(&starts[i])).collect();
+            let clusters = Clusters::new(members.iter().map(|&i| starts[i].id.world.as_str()));
+            let taken = [Outcome::l2_mean, collides].map(|metric| {
+                let all = against(&claim, &other, metric);
+                members.iter().map(|&i| all[i]).collect::<Vec<_>>()
+            });
+            let borrowed: Vec<&[f64]> = taken.iter().map(Vec::as_slice).collect();
+            let [l2_mean, collision_any] = clusters.estimates(&borrowed, SEED)[..] else { return None };
+            Some(ContrastFigures {
+                group: (*name).into(),
+                starts: members.len(),
+                worlds: clusters.count(),
+                l2_mean: l2_mean?,
+                collision_any: collision_any?,
+            })
+        });
+        let endpoint = |run: &RunFacts| {
+            let l2 = run.outcomes.iter().zip(starts).filter(|(_, start)| in_endpoint(start));
+            mean(&l2.map(|(outcome, _)| outcome.l2_mean()).collect::<Vec<_>>())
+        };
+        let by_seed = pairs(&claim, &other).into_iter().map(|(a, b)| endpoint(a) - endpoint(b)).collect();
+        Some(Contrast { minus, l2_by_seed: by_seed, groups: figures.collect() })
+    };
+    CONTROLS.into_iter().filter_map(contrast).collect()
 }
 
 /// Runs with the base of the same seed. A teacher's seed is its own, not that of a base.
@@ -206,6 +294,7 @@ pub fn report(evidence: &Evidence) -> Result<ProveReport, DistillError> {
         teacher_steps: config.teacher.train.steps,
         primary_endpoint: config.primary_endpoint.clone(),
         gates: gates_of(evidence, quiz.as_ref())?,
+        contrasts: contrasts_of(evidence),
         quiz,
         arms,
     })
@@ -232,10 +321,10 @@ fn gates_of(evidence: &Evidence, quiz: Option<&QuizReport>) -> Result<Vec<Gate>,
         }
     }
     if let (Some(base), Some(teacher)) = (&base, errors(Arm::Teacher)) {
-        let members = where_(&|s| s.tier == "rare" || s.tier == "open-road");
+        let members = where_(&in_endpoint);
         if !members.is_empty() {
             let [base, teacher] = [base, &teacher].map(|v| take(&members, v));
-            found.push(gates::teacher("rare and open-road", &worlds(&members), &base, &teacher)?);
+            found.push(gates::teacher(ENDPOINT, &worlds(&members), &base, &teacher)?);
         }
     }
     if let Some(quiz) = quiz.filter(|quiz| !quiz.kinds.is_empty()) {
@@ -257,6 +346,33 @@ fn interval(e: &Estimate) -> String {
 }
 
 impl ProveReport {
+    /// The claim's section; without all gates passed it says so where the claim would stand.
+    fn contrasts_markdown(&self, put: &mut impl FnMut(String)) {
+        let Some([endpoint, all]) = self.contrasts.first().and_then(|c| c.groups.first_chunk::<2>()) else { return };
+        put(format!("\n### {} minus each of its controls, start by start\n", CLAIM.name()));
+        if self.gates.iter().any(|gate| !gate.passed) {
+            put("gate failed: what follows is exploratory, and nothing is claimed.\n".into());
+        }
+        put(format!(
+            "Δ L2 mean over {} ({} starts, {} worlds) and {} ({} starts, {} worlds).\n",
+            endpoint.group, endpoint.starts, endpoint.worlds, all.group, all.starts, all.worlds
+        ));
+        put(format!("| minus | Δ L2, {}, m | by seed | Δ L2, all, m | Δ any collision, all |", endpoint.group));
+        put("|---|---|---|---|---|".into());
+        for contrast in &self.contrasts {
+            let Some([endpoint, all]) = contrast.groups.first_chunk::<2>() else { continue };
+            let by_seed: Vec<_> = contrast.l2_by_seed.iter().map(|l2| format!("{l2:+.3}")).collect();
+            put(format!(
+                "| {} | {} | {} | {} | {} |",
+                contrast.minus.name(),
+                interval(&endpoint.l2_mean),
+                by_seed.join(", "),
+                interval(&all.l2_mean),
+                interval(&all.collision_any)
+            ));
+        }
+    }
+
     /// The tables in Markdown.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
@@ -294,6 +410,7 @@ impl ProveReport {
                 ));
             }
         }
+        self.contrasts_markdown(&mut put);
         let groups: Vec<&str> =
             self.arms.first().map(|a| a.groups.iter().map(|g| g.group.as_str()).collect()).unwrap_or_default();
         for (i, group) in groups.iter().enumerate() {
