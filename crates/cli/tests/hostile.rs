@@ -69,21 +69,7 @@ fn routes(map: &str) -> String {
 
 /// A folder with copies of some of the sound files.
 fn copy(names: &[&str]) -> tempfile::TempDir {
-    fn all(from: &Path, to: &Path) {
-        if from.is_dir() {
-            std::fs::create_dir_all(to).unwrap();
-            for entry in std::fs::read_dir(from).unwrap() {
-                let entry = entry.unwrap();
-                all(&entry.path(), &to.join(entry.file_name()));
-            }
-        } else {
-            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-            std::fs::copy(from, to).unwrap();
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    names.iter().for_each(|name| all(&sound().join(name), &folder.path().join(name)));
-    folder
+    common::copies(sound(), names)
 }
 
 /// What is done to a file.

@@ -68,20 +68,7 @@ fn words(line: &str) -> Vec<&str> {
 
 /// A folder with copies of some of the sound files.
 fn copy(names: &[&str]) -> tempfile::TempDir {
-    fn all(from: &Path, to: &Path) {
-        if from.is_dir() {
-            std::fs::create_dir_all(to).unwrap();
-            for entry in std::fs::read_dir(from).unwrap() {
-                let entry = entry.unwrap();
-                all(&entry.path(), &to.join(entry.file_name()));
-            }
-        } else {
-            std::fs::copy(from, to).unwrap();
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    names.iter().for_each(|name| all(&sound().join(name), &folder.path().join(name)));
-    folder
+    common::copies(sound(), names)
 }
 
 const SHEETS: [(&str, &[&str]); 8] = [

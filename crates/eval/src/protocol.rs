@@ -171,6 +171,16 @@ pub struct Protocol {
     pub hash: String,
 }
 
+/// The text of a named file of the house.
+///
+/// # Errors
+/// When there is none of that name.
+pub(crate) fn file_named(files: &[(&'static str, &'static str)], name: &str) -> Result<&'static str, EvalError> {
+    let names = || files.iter().map(|(known, _)| *known).collect();
+    let unknown = || EvalError::UnknownProtocol { name: name.into(), known: names() };
+    files.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(unknown)
+}
+
 impl Protocol {
     /// The names of all protocols.
     pub fn names() -> Vec<&'static str> {
@@ -182,11 +192,7 @@ impl Protocol {
     /// # Errors
     /// When there is none of that name.
     pub fn named(name: &str) -> Result<Self, EvalError> {
-        let (_, text) = FILES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .ok_or_else(|| EvalError::UnknownProtocol { name: name.into(), known: Self::names() })?;
-        Self::parse(name, text)
+        Self::parse(name, file_named(&FILES, name)?)
     }
 
     /// Parse a protocol file.

@@ -7,6 +7,7 @@
 use crate::EvalError;
 use crate::interval::{Clusters, Estimate, SEED, written};
 use crate::planning::ProtocolRef;
+use crate::protocol::file_named;
 use apprentice_core::Rng;
 use apprentice_core::hash::content_hash;
 use serde::{Deserialize, Serialize};
@@ -56,10 +57,7 @@ impl Rules {
     /// # Errors
     /// When there are none.
     pub fn named(name: &str) -> Result<Self, EvalError> {
-        let (_, text) = FILES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .ok_or_else(|| EvalError::UnknownProtocol { name: name.into(), known: Self::names() })?;
+        let text = file_named(&FILES, name)?;
         let mut rules: Self = toml::from_str(text)
             .map_err(|e| EvalError::Protocol { name: name.into(), message: e.message().to_string() })?;
         rules.hash = content_hash(text.as_bytes())[..16].to_string();

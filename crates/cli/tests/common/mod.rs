@@ -191,6 +191,25 @@ fn tree_names(folder: &Path) -> impl Iterator<Item = PathBuf> {
     found.into_iter()
 }
 
+/// A new folder with copies of some files and folders of another.
+pub fn copies(from: &Path, names: &[&str]) -> tempfile::TempDir {
+    fn all(from: &Path, to: &Path) {
+        if from.is_dir() {
+            std::fs::create_dir_all(to).unwrap();
+            for entry in std::fs::read_dir(from).unwrap() {
+                let entry = entry.unwrap();
+                all(&entry.path(), &to.join(entry.file_name()));
+            }
+        } else {
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(from, to).unwrap();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    names.iter().for_each(|name| all(&from.join(name), &folder.path().join(name)));
+    folder
+}
+
 /// One to four small damages: flipped bits, cut, doubled and lost pieces, other digits.
 pub fn mutate(good: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut bytes = good.to_vec();
