@@ -276,6 +276,7 @@ mod tests {
         assert!((contrast.groups[0].l2_mean.mean + 0.2).abs() < 1e-6 && contrast.groups[1].collision_any.mean == 0.0);
         let text = report.markdown();
         assert!(text.contains("(-0.300)") && text.contains("| base | -0.200"), "{text}");
+        assert!(text.contains("gate not measured"), "{text}");
     }
 
     #[test]

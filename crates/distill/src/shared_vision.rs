@@ -64,7 +64,7 @@ impl SharedRun {
             train: TrainConfig { open_road_share: 0.25, ..TrainConfig::default() },
             planning_terms: orion_lite::plan_weights(),
             cell,
-            mimic: MimicConfig::default(),
+            mimic: cell.deciding(MimicConfig::for_small_latents()),
         }
     }
 

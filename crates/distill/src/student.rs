@@ -86,6 +86,7 @@ impl StudentRun {
         Self {
             recipe: format!("orion-lite/own-encoder/{}", cell.name()),
             cell,
+            mimic: cell.deciding(MimicConfig::for_small_latents()),
             planner_from_teacher: true,
             ..Self::base(model)
         }

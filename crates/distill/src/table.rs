@@ -150,6 +150,16 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
+/// A group of starts: how many worlds it has, and the estimates of columns that have a value for every start there is.
+/// `None` where the group is empty.
+fn estimates(starts: &[StartFacts], members: &[usize], columns: &[Vec<f64>]) -> Option<(usize, Vec<Estimate>)> {
+    let clusters = Clusters::new(members.iter().map(|&i| starts[i].id.world.as_str()));
+    let taken: Vec<Vec<f64>> = columns.iter().map(|c| members.iter().map(|&i| c[i]).collect()).collect();
+    let borrowed: Vec<&[f64]> = taken.iter().map(Vec::as_slice).collect();
+    let found = clusters.estimates(&borrowed, SEED).into_iter().collect::<Option<_>>()?;
+    Some((clusters.count(), found))
+}
+
 /// Mean over runs, start by start.
 fn averaged(runs: &[&RunFacts], metric: fn(&Outcome) -> f64) -> Vec<f64> {
     let starts = runs.first().map_or(0, |r| r.outcomes.len());
@@ -178,22 +188,12 @@ fn contrasts_of(evidence: &Evidence) -> Vec<Contrast> {
         if claim.is_empty() || other.is_empty() {
             return None;
         }
+        let columns = [against(&claim, &other, Outcome::l2_mean), against(&claim, &other, collides)];
         let figures = groups.iter().filter_map(|(name, inside)| {
             let members: Vec<_> = (0..starts.len()).filter(|&i| inside(&starts[i])).collect();
-            let clusters = Clusters::new(members.iter().map(|&i| starts[i].id.world.as_str()));
-            let taken = [Outcome::l2_mean, collides].map(|metric| {
-                let all = against(&claim, &other, metric);
-                members.iter().map(|&i| all[i]).collect::<Vec<_>>()
-            });
-            let borrowed: Vec<&[f64]> = taken.iter().map(Vec::as_slice).collect();
-            let [l2_mean, collision_any] = clusters.estimates(&borrowed, SEED)[..] else { return None };
-            Some(ContrastFigures {
-                group: (*name).into(),
-                starts: members.len(),
-                worlds: clusters.count(),
-                l2_mean: l2_mean?,
-                collision_any: collision_any?,
-            })
+            let (worlds, e) = estimates(starts, &members, &columns)?;
+            let (l2_mean, collision_any) = (e[0], e[1]);
+            Some(ContrastFigures { group: (*name).into(), starts: members.len(), worlds, l2_mean, collision_any })
         });
         let endpoint = |run: &RunFacts| {
             let l2 = run.outcomes.iter().zip(starts).filter(|(_, start)| in_endpoint(start));
@@ -251,17 +251,12 @@ pub fn report(evidence: &Evidence) -> Result<ProveReport, DistillError> {
         ];
         let mut figures = vec![];
         for (name, members) in &groups {
-            let clusters = Clusters::new(members.iter().map(|&i| starts[i].id.world.as_str()));
-            let taken = columns.each_ref().map(|c| members.iter().map(|&i| c[i]).collect::<Vec<_>>());
-            let borrowed: Vec<&[f64]> = taken.iter().map(Vec::as_slice).collect();
-            let Some(e) = clusters.estimates(&borrowed, SEED).into_iter().collect::<Option<Vec<Estimate>>>() else {
-                continue;
-            };
+            let Some((worlds, e)) = estimates(starts, members, &columns) else { continue };
             let to_base = |estimate: Estimate| (arm != Arm::Base).then_some(estimate);
             figures.push(GroupFigures {
                 group: name.clone(),
                 starts: members.len(),
-                worlds: clusters.count(),
+                worlds,
                 l2_mean: e[0],
                 collision_any: e[1],
                 min_gap_m: e[2],
@@ -346,12 +341,20 @@ fn interval(e: &Estimate) -> String {
 }
 
 impl ProveReport {
-    /// The claim's section; without all gates passed it says so where the claim would stand.
+    /// Whether both gates were measured: floor, ceiling and teacher are there, and the teacher was asked.
+    fn is_gated(&self) -> bool {
+        let ran = |wanted: Arm| self.arms.iter().any(|figures| figures.arm == wanted);
+        [Arm::NoImage, Arm::ObservableCeiling, Arm::Teacher].into_iter().all(ran) && self.quiz.is_some()
+    }
+
+    /// The claim's section; unless all gates are passed it says so where the claim would stand.
     fn contrasts_markdown(&self, put: &mut impl FnMut(String)) {
         let Some([endpoint, all]) = self.contrasts.first().and_then(|c| c.groups.first_chunk::<2>()) else { return };
         put(format!("\n### {} minus each of its controls, start by start\n", CLAIM.name()));
         if self.gates.iter().any(|gate| !gate.passed) {
             put("gate failed: what follows is exploratory, and nothing is claimed.\n".into());
+        } else if !self.is_gated() {
+            put("gate not measured: what follows is exploratory, and nothing is claimed.\n".into());
         }
         put(format!(
             "Δ L2 mean over {} ({} starts, {} worlds) and {} ({} starts, {} worlds).\n",

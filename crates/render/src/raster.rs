@@ -122,10 +122,12 @@ impl Visibility {
             let row = y * self.width;
             let end = x1 as f32;
             for x in (x0..x1).step_by(LANES) {
+                // Every buffer is longer than its pixels by a few lanes.
                 let i = row + x;
-                let Some(depths) = self.inverse_depth[i..].first_chunk_mut::<LANES>() else { break };
-                let Some(surfaces) = self.surface[i..].first_chunk_mut::<LANES>() else { break };
-                let Some(centers) = self.centers[x..].first_chunk::<LANES>() else { break };
+                let lanes = "the buffers have lanes to spare";
+                let depths = self.inverse_depth[i..].first_chunk_mut::<LANES>().expect(lanes);
+                let surfaces = self.surface[i..].first_chunk_mut::<LANES>().expect(lanes);
+                let centers = self.centers[x..].first_chunk::<LANES>().expect(lanes);
                 // One lane is one mask, so that the compiler makes vectors of this and no branches.
                 let new = centers.map(|x| plane[0] * x + base);
                 let nearer: [u32; LANES] = std::array::from_fn(|k| u32::from(new[k] > depths[k]).wrapping_neg());

@@ -9,7 +9,7 @@ use apprentice_cli::{CliError, Console, shipped};
 use apprentice_core::BoxedError;
 use apprentice_core::driver::ConstantVelocity;
 use apprentice_data::{MakeConfig, Part, Size, WorldSet, make};
-use apprentice_distill::recipes::orion_lite::Cell;
+use apprentice_distill::recipes::orion_lite::{Cell, MimicConfig};
 use apprentice_distill::{
     Arm, DistillError, Evidence, ProveConfig, STUDENT_FILE, SharedRun, StartFiles, StudentRun, TEACHER_FILE,
     TeacherRun, TrainConfig, prove, report, resolve,
@@ -23,10 +23,6 @@ use apprentice_sim::ExpertMode;
 use apprentice_teacher::TeacherConfig;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// λ of every arm that mimics. The paper's is 1, with latents of 4096 values; with ours labels outweigh guidance at 1. Chosen
-/// on the `design` part (docs/evidence/mimic-weight.md).
-const MIMIC_WEIGHT: f64 = 10.0;
 
 /// How much of everything a size is.
 struct Scale {
@@ -117,10 +113,9 @@ impl Scale {
         teacher.train = train(self.teacher_steps, 0.0);
         let mut student = StudentRun::base(StudentConfig::nano());
         student.train = train(self.student_steps, 0.25);
-        student.mimic.weight = MIMIC_WEIGHT;
+        student.mimic = MimicConfig::for_small_latents();
         let mut shared = SharedRun::new(Cell::Both);
         shared.train = train(self.student_steps, 0.25);
-        shared.mimic.weight = MIMIC_WEIGHT;
         ProveConfig {
             arms: self.arms.clone(),
             seeds: self.seeds.clone(),
@@ -144,7 +139,7 @@ fn check_start(start: &StartFiles) -> Result<(), CliError> {
     match [&start.student, &start.teacher].into_iter().find(|path| !path.is_file()) {
         None => Ok(()),
         Some(path) => Err(CliError::new(
-            format!("{}, which this size goes on from, is not there", path.display()),
+            format!("{}, which training would go on from, is not there", path.display()),
             "run the program where it was built (`models/` of the repository lies above it there), or name files with \
              --set start.student=FILE and --set start.teacher=FILE",
         )),

@@ -109,8 +109,16 @@ pub struct MimicConfig {
     pub weight: f64,
 }
 
+impl MimicConfig {
+    /// L1 with the weight for latents of our size, where labels outweigh guidance at the paper's. Chosen on the `design` part
+    /// (docs/evidence/mimic-weight.md).
+    pub fn for_small_latents() -> Self {
+        Self { weight: 10.0, ..Self::default() }
+    }
+}
+
 impl Default for MimicConfig {
-    /// The paper's: 1 · L1.
+    /// The paper's: 1 · L1, for latents of 4096 values.
     fn default() -> Self {
         Self { loss: MimicLoss::L1, weight: 1.0 }
     }
