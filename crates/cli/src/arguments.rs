@@ -22,9 +22,9 @@ pub struct Common {
     /// One JSON document on stdout (its schema is in docs/schemas)
     #[arg(long, global = true)]
     pub json: bool,
-    /// Seed of everything random
-    #[arg(long, global = true, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of everything random (default: 0, or what --config says)
+    #[arg(long, global = true)]
+    pub seed: Option<u64>,
     /// Threads (default: all cores)
     #[arg(long, global = true)]
     pub threads: Option<usize>,
@@ -350,7 +350,7 @@ pub struct Harvest {
 }
 
 /// `harvest` of a published model
-#[derive(Args, Debug)]
+#[derive(Args, Debug, PartialEq)]
 #[command(next_help_heading = "Published models")]
 pub struct HarvestPublished {
     /// Hidden layers: `all`, or numbers from 0 (embeddings); negative ones count from behind; `none` for answers alone
@@ -405,6 +405,18 @@ pub struct HarvestPublished {
     /// LoRA adapter to merge (PEFT's folder)
     #[arg(long)]
     pub adapter: Option<PathBuf>,
+}
+
+impl HarvestPublished {
+    /// Whether nothing was asked for.
+    pub fn is_default(&self) -> bool {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            published: HarvestPublished,
+        }
+        *self == Alone::parse_from(["harvest"]).published
+    }
 }
 
 /// Where hidden states are taken.

@@ -165,11 +165,6 @@ impl Contract {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a contract is plain data")
     }
-
-    /// Hash of the preprocessing alone: guidance made under another one is not this one's.
-    pub fn preprocessing_hash(&self) -> String {
-        self.preprocessing.hash()
-    }
 }
 
 impl Preprocessing {

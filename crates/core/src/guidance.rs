@@ -18,6 +18,8 @@ pub struct GuidanceKey {
     pub preprocessing: String,
     /// Augmentation of the view; `none` for the plain one.
     pub augmentation: String,
+    /// Hash of the data set that the sample is of.
+    pub data: String,
     /// Sample.
     pub sample: SampleId,
 }

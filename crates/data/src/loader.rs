@@ -47,6 +47,7 @@ impl LoaderConfig {
 
 /// Makes batches.
 pub struct Loader {
+    set: Arc<WorldSet>,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
@@ -76,6 +77,8 @@ struct State {
     remembered: BTreeMap<SampleId, (Arc<Sample>, Vec<Image>)>,
     remembered_bytes: usize,
     stop: bool,
+    /// A worker ended before it was told to.
+    dead: bool,
 }
 
 impl Shared {
@@ -135,26 +138,17 @@ impl Loader {
                 set.root().display()
             )));
         }
-        let threads = config.threads.max(1);
         let plan = Arc::new(Plan { ids, config, epochs: Mutex::new(BTreeMap::new()) });
         let shared = Arc::new(Shared { state: Mutex::new(State::default()), changed: Condvar::new() });
-        let workers = (0..threads)
-            .map(|_| {
-                let (set, plan, shared) = (set.clone(), plan.clone(), shared.clone());
-                std::thread::spawn(move || work(set, &plan, &shared))
-            })
-            .collect();
-        Ok(Self { plan, shared, workers })
+        Ok(Self { set, plan, shared, workers: vec![] })
     }
 
-    /// Samples in the list.
-    pub fn len(&self) -> usize {
-        self.plan.ids.len()
-    }
-
-    /// Never: a loader has samples.
-    pub fn is_empty(&self) -> bool {
-        self.plan.ids.is_empty()
+    /// Start rendering, unless that is done: who asks for the names of samples alone needs no pictures.
+    fn start(&mut self) {
+        while self.workers.len() < self.plan.config.threads.max(1) {
+            let (set, plan, shared) = (self.set.clone(), self.plan.clone(), self.shared.clone());
+            self.workers.push(std::thread::spawn(move || work(set, &plan, &shared)));
+        }
     }
 
     /// Batches of one pass over the list (the last one may be short when the order is the given one).
@@ -167,11 +161,6 @@ impl Loader {
         self.batch_jobs(step).map(|job| self.plan.id(job).clone()).collect()
     }
 
-    /// The views of a step, in the same order.
-    pub fn batch_views(&self, step: u64) -> Vec<View> {
-        self.batch_jobs(step).map(|job| self.plan.view(job)).collect()
-    }
-
     fn batch_jobs(&self, step: u64) -> std::ops::Range<u64> {
         let batch = self.plan.config.batch as u64;
         (step * batch).min(self.plan.jobs())..((step + 1) * batch).min(self.plan.jobs())
@@ -182,6 +171,7 @@ impl Loader {
     /// # Errors
     /// When a sample's file is damaged or its town cannot be built.
     pub fn batch(&mut self, step: u64) -> Result<Vec<Frame>, DataError> {
+        self.start();
         let jobs = self.batch_jobs(step);
         let mut state = self.shared.lock();
         let rendered_from = state.step * self.plan.config.batch as u64;
@@ -200,7 +190,7 @@ impl Loader {
                     frames.push(frame?);
                     break;
                 }
-                if self.workers.iter().any(JoinHandle::is_finished) {
+                if state.dead {
                     return Err(DataError::Request("a rendering thread has died".into()));
                 }
                 state = self.shared.wait(state);
@@ -228,6 +218,9 @@ struct Farewell<'a>(&'a Shared);
 
 impl Drop for Farewell<'_> {
     fn drop(&mut self) {
+        // Under the lock, or the consumer could look before and sleep after.
+        let mut state = self.0.lock();
+        state.dead |= !state.stop;
         self.0.changed.notify_all();
     }
 }
@@ -270,5 +263,22 @@ fn work(set: Arc<WorldSet>, plan: &Plan, shared: &Shared) {
             state.done.insert(job, frame);
         }
         shared.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_panics_is_seen() {
+        let shared = Arc::new(Shared { state: Mutex::new(State::default()), changed: Condvar::new() });
+        let theirs = shared.clone();
+        let worker = std::thread::spawn(move || {
+            let _farewell = Farewell(&theirs);
+            panic!("on purpose");
+        });
+        assert!(worker.join().is_err());
+        assert!(shared.lock().dead);
     }
 }

@@ -121,10 +121,7 @@ pub fn drive(towns: &TownLibrary, spec: &WorldSpec, camera: &mut LabelCamera) ->
     let fail = |e| DataError::Sim { world: spec.id.clone(), source: Box::new(e) };
     let mut world =
         World::new(built.town.net.clone(), built.route.clone(), built.config, built.scenarios).map_err(fail)?;
-    // Scenarios that place the ego themselves (parking exits) keep their place.
-    if world.ego().speed_mps == 0.0 && world.route_progress_m() < 3.0 && world.route_lateral_m().abs() < 1.0 {
-        world.set_ego(built.start_in_world, built.start_mps);
-    }
+    world.begin_at(built.start_in_world, built.start_mps);
     let mut expert = Expert::new(ExpertMode::VisibleOnly);
     let pushes = Pushes::new(spec);
     let last_tick = (spec.duration_s * TICK_HZ) as u32;

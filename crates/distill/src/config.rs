@@ -71,6 +71,26 @@ impl TrainConfig {
         if sees { self.seeing_rate } else { 1.0 }
     }
 
+    /// Refuse published weights for an encoder that goes on from a trained one: one of the two would be lost.
+    ///
+    /// # Errors
+    /// When there are both.
+    pub fn check_start(&self, goes_on: bool) -> Result<(), DistillError> {
+        match &self.backbone {
+            Some(_) if goes_on => Err(DistillError::config(
+                "train.backbone is for an encoder that begins afresh; here it goes on from a trained one (of a proof's students, \
+                 the stem begins afresh: stem.backbone)",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hash of the published weights, which belongs to what identifies a run.
+    pub(crate) fn backbone_hash(&self) -> Result<Option<String>, DistillError> {
+        let hash = |file: &std::path::PathBuf| Ok(apprentice_store::hash_file(file)?[..16].to_string());
+        self.backbone.as_ref().map(hash).transpose()
+    }
+
     /// Check the values that cannot be run.
     ///
     /// # Errors

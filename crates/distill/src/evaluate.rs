@@ -5,15 +5,16 @@ use crate::shared_vision::{SHARED_KIND, SharedVision};
 use crate::source::ids_of;
 use crate::teacher::spread;
 use apprentice_core::contract::Preprocessing;
+use apprentice_core::sample::SampleId;
 use apprentice_core::{Contract, Progress, Trajectory};
 use apprentice_data::{Frame, Loader, LoaderConfig, Part, WorldSet};
 use apprentice_eval::planning::{PlanningResult, Subject, evaluate};
 use apprentice_eval::{Protocol, Start};
-use apprentice_nn::read_tensors;
+use apprentice_nn::{VarStore, read_tensors};
 use apprentice_planner::batch::observe;
 use apprentice_planner::driver::plan_of;
 use apprentice_planner::student::CONTRACT_FIELD;
-use apprentice_planner::{Draw, InputMode, Inputs, Item, PlanOutput, Student, StudentConfig, collate};
+use apprentice_planner::{Draw, InputMode, Inputs, Item, PlanOutput, Student, StudentConfig, VaePlanner, collate};
 use apprentice_teacher::Teacher;
 use std::path::Path;
 use std::sync::Arc;
@@ -74,15 +75,14 @@ impl BatchPlanner for Student {
     }
 
     fn parameters(&self) -> usize {
-        let unused: usize = self
-            .vs
-            .variables()
-            .iter()
-            .filter(|v| v.trainable && v.name.starts_with("planner.future."))
-            .map(|v| v.tensor.numel())
-            .sum();
-        self.vs.parameters() - unused
+        deployed(&self.vs)
     }
+}
+
+/// Trained parameters that are needed at test time: all but the planner's that read the future.
+pub(crate) fn deployed(vs: &VarStore) -> usize {
+    let needed = |name: &str| name.strip_prefix("planner.").is_none_or(VaePlanner::is_deployed);
+    vs.variables().iter().filter(|v| v.trainable && needed(&v.name)).map(|v| v.tensor.numel()).sum()
 }
 
 impl BatchPlanner for Teacher {
@@ -100,7 +100,7 @@ impl BatchPlanner for Teacher {
     }
 
     fn parameters(&self) -> usize {
-        self.vs.parameters()
+        deployed(&self.vs)
     }
 }
 
@@ -155,6 +155,42 @@ pub fn open_planner(path: &Path, device: Device) -> Result<(Box<dyn BatchPlanner
     })
 }
 
+/// Milliseconds from pictures to a plan, one moment at a time on all threads: the median of `count` moments spread over a part.
+///
+/// # Errors
+/// When a sample cannot be read.
+pub fn ms_per_frame(
+    planner: &dyn BatchPlanner,
+    set: &Arc<WorldSet>,
+    part: Part,
+    count: usize,
+) -> Result<f64, DistillError> {
+    let ids = spread(ids_of(set, part)?, count);
+    let frames = match planner.preprocessing() {
+        Some(preprocessing) => {
+            let mut loader =
+                Loader::new(set.clone(), ids.clone(), LoaderConfig::evaluation(preprocessing.rig, ids.len()))?;
+            loader.batch(0)?
+        }
+        None => ids.iter().map(|id| unseen(set, id)).collect::<Result<_, _>>()?,
+    };
+    let think = |frame: &Frame| -> Result<f64, DistillError> {
+        let begun = Instant::now();
+        planner.plans(std::slice::from_ref(frame))?;
+        Ok(begun.elapsed().as_secs_f64() * 1e3)
+    };
+    // The first ones find nothing warm.
+    frames.iter().take(3).try_for_each(|frame| think(frame).map(|_| ()))?;
+    let mut times = frames.iter().map(think).collect::<Result<Vec<_>, _>>()?;
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+/// A moment for a planner without eyes.
+fn unseen(set: &WorldSet, id: &SampleId) -> Result<Frame, DistillError> {
+    Ok(Frame { sample: set.sample(id)?, images: vec![], view: apprentice_data::View::Plain })
+}
+
 /// What to judge on.
 #[derive(Clone)]
 pub struct Judging<'a> {
@@ -186,11 +222,8 @@ pub fn open_loop(
     };
     progress.start(&format!("judge {name}"), ids.len() as u64);
     let (mut starts, mut plans) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
-    let mut thinking_s = 0.0;
     let mut think = |frames: &[Frame]| -> Result<(), DistillError> {
-        let begun = Instant::now();
         plans.extend(planner.plans(frames)?);
-        thinking_s += begun.elapsed().as_secs_f64();
         starts.extend(frames.iter().map(|f| Start::from_sample(&f.sample)));
         progress.advance(frames.len() as u64);
         Ok(())
@@ -205,11 +238,7 @@ pub fn open_loop(
         }
         None => {
             for few in ids.chunks(BATCH) {
-                let frame = |id| {
-                    let sample = on.set.sample(id)?;
-                    Ok(Frame { sample, images: vec![], view: apprentice_data::View::Plain })
-                };
-                think(&few.iter().map(frame).collect::<Result<Vec<_>, DistillError>>()?)?;
+                think(&few.iter().map(|id| unseen(on.set, id)).collect::<Result<Vec<_>, _>>()?)?;
             }
         }
     }
@@ -220,7 +249,7 @@ pub fn open_loop(
         data_hash: on.set.hash().into(),
         seed,
         parameters: Some(planner.parameters() as u64),
-        ms_per_frame: Some(thinking_s * 1000.0 / ids.len().max(1) as f64),
+        ms_per_frame: None,
         pixels: None,
     };
     on.protocols

@@ -21,7 +21,7 @@ pub mod teacher;
 
 pub use config::{TrainConfig, resolve};
 pub use error::DistillError;
-pub use evaluate::{BatchPlanner, ConstantVelocityPlanner, Judging, open_loop, open_planner};
+pub use evaluate::{BatchPlanner, ConstantVelocityPlanner, Judging, ms_per_frame, open_loop, open_planner};
 pub use evidence::Evidence;
 pub use prove::{Arm, ProveConfig, StartFiles, prove};
 pub use run::{Done, Pace, Task, train};

@@ -23,8 +23,10 @@ use apprentice_planner::{InputMode, Student};
 use apprentice_store::{read_json, write_atomic, write_json};
 use apprentice_teacher::{Answering, GuidanceCache, Guide, Harvest, Shuffled, Tap, Teacher, answer_kinds};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tch::Device;
 
 /// One row of the table.
@@ -39,7 +41,7 @@ pub enum Arm {
     ObservableCeiling,
     /// Labels of the driving set.
     Base,
-    /// The base with twice the steps.
+    /// The base that goes through the stem's training and its own twice.
     BaseTwice,
     /// The teacher's trajectories as labels on the open road.
     PseudoLabels,
@@ -205,30 +207,23 @@ struct Proof<'a> {
     workers: usize,
 }
 
-/// A teacher that is done and what was harvested from it.
-struct Guided {
-    teacher: Teacher,
+/// A model that is done, and the folder of what is harvested from it.
+struct Guided<M> {
+    model: M,
     hash: String,
     folder: PathBuf,
 }
 
-impl Guided {
-    fn open(folder: &Path, device: Device) -> Result<Self, DistillError> {
-        let (teacher, _, hash) = Teacher::load(&folder.join(TEACHER_FILE), device)?;
-        Ok(Self { teacher, hash, folder: folder.join("guidance") })
-    }
-
+impl<M> Guided<M> {
     fn cache(&self, tap: Tap) -> Result<GuidanceCache, DistillError> {
         Ok(GuidanceCache::open(&self.folder.join(tap.name()))?)
     }
 }
 
+/// Added to a seed where a stem is trained once more, so that it meets other samples.
+const AGAIN: u64 = 1_000_000;
 const TEACHER: &str = "teacher";
 const MUTE_TEACHER: &str = "teacher-without-language";
-
-fn pace(train: &TrainConfig) -> Pace {
-    Pace { steps: train.steps, checkpoint_every: train.checkpoint_every, log_every: train.log_every }
-}
 
 /// Train in a folder, unless that is done, and give the path of the file it left.
 ///
@@ -241,7 +236,7 @@ pub fn train_to(
     file: &str,
     progress: &dyn Progress,
 ) -> Result<PathBuf, DistillError> {
-    train(task, folder, pace(config), progress)?;
+    train(task, folder, Pace::of(config), progress)?;
     Ok(folder.join(file))
 }
 
@@ -259,6 +254,17 @@ impl Progress for OneBar<'_> {
     fn finish(&self) {}
 }
 
+/// A job that panics ends all that have not begun, as one that fails does.
+struct StopOnPanic<'a>(&'a AtomicUsize, usize);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(self.1, Relaxed);
+        }
+    }
+}
+
 /// Something to train, and how many steps that takes.
 type Job<'a> = (u64, Box<dyn Fn(&dyn Progress) -> Result<(), DistillError> + Send + Sync + 'a>);
 
@@ -270,12 +276,13 @@ impl Proof<'_> {
         }
         self.progress.start(stage, jobs.iter().map(|(steps, _)| steps).sum());
         let bar = OneBar(self.progress);
-        let next = std::sync::atomic::AtomicUsize::new(0);
+        let next = AtomicUsize::new(0);
         let work = || {
+            let _stop = StopOnPanic(&next, jobs.len());
             apprentice_nn::set_threads(1);
-            while let Some((_, job)) = jobs.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+            while let Some((_, job)) = jobs.get(next.fetch_add(1, Relaxed)) {
                 if let Err(e) = job(&bar) {
-                    next.store(jobs.len(), std::sync::atomic::Ordering::Relaxed);
+                    next.store(jobs.len(), Relaxed);
                     return Err(e);
                 }
             }
@@ -310,21 +317,25 @@ impl Proof<'_> {
 
     /// What the guided arms will look at: guidance is harvested for these samples and no others.
     fn looked_at(&self, arms: &[Arm]) -> Result<Vec<SampleId>, DistillError> {
-        let mut ids = std::collections::BTreeSet::new();
+        let mut ids = BTreeSet::new();
         for &arm in arms.iter().filter(|arm| arm.is_guided()) {
             for &seed in &self.config.seeds {
-                let (rig, train) = match arm.shares_vision() {
-                    true => (self.config.teacher.model.vision.preprocessing().rig, self.shared_run(arm, seed).train),
-                    false => {
-                        let run = self.student_run(arm, seed);
-                        (run.model.preprocessing().rig, run.train)
-                    }
-                };
-                let source = Source::new(self.set, Part::Driving, rig, &train)?;
-                ids.extend((0..train.steps).flat_map(|step| source.ids(step).0));
+                ids.extend(self.looked_at_by(arm, seed)?);
             }
         }
         Ok(ids.into_iter().collect())
+    }
+
+    fn looked_at_by(&self, arm: Arm, seed: u64) -> Result<BTreeSet<SampleId>, DistillError> {
+        let (rig, train) = match arm.shares_vision() {
+            true => (self.config.teacher.model.vision.preprocessing().rig, self.shared_run(arm, seed).train),
+            false => {
+                let run = self.student_run(arm, seed);
+                (run.model.preprocessing().rig, run.train)
+            }
+        };
+        let source = Source::new(self.set, Part::Driving, rig, &train)?;
+        Ok((0..train.steps).flat_map(|step| source.ids(step).0).collect())
     }
 
     fn harvest(
@@ -350,6 +361,9 @@ impl Proof<'_> {
         run.train.seed = seed;
         run.cell = arm.cell();
         run.mimic = run.cell.deciding(run.mimic);
+        if arm != Arm::AnswerLabels {
+            run.answer_labels = 0.0;
+        }
         let stem_steps = self.config.stem.as_ref().map_or(0, |stem| stem.steps);
         match arm {
             Arm::NoImage | Arm::ObservableCeiling => {
@@ -359,17 +373,20 @@ impl Proof<'_> {
                 };
                 // Nothing to start from: all steps at once, as the stem is trained.
                 if let Some(stem) = &self.config.stem {
-                    run.train = TrainConfig { steps: stem_steps + run.train.steps, seed, ..stem.clone() };
+                    let steps = stem_steps + run.train.steps;
+                    run.train = TrainConfig { steps, seed, backbone: None, ..stem.clone() };
                 }
             }
-            // Twice the steps in all.
-            Arm::BaseTwice => run.train.steps = stem_steps + 2 * run.train.steps,
+            Arm::BaseTwice => run.train.steps *= 2,
             Arm::UpperBound => run.labels = Part::Corpus,
             Arm::PseudoLabels => run.pseudo_labels = true,
-            Arm::AnswerLabels => run.answer_labels = 1.0,
-            Arm::OwnGtOnly | Arm::OwnMimicOnly | Arm::OwnBoth | Arm::ShuffledGuidance | Arm::TeacherWithoutLanguage => {
-                run.planner_from_teacher = true;
-            }
+            // The recipe and those of its controls that differ in the guide alone.
+            Arm::OwnGtOnly
+            | Arm::OwnMimicOnly
+            | Arm::OwnBoth
+            | Arm::SelfDistillation
+            | Arm::TeacherWithoutLanguage
+            | Arm::ShuffledGuidance => run.planner_from_teacher = true,
             _ => {}
         }
         run
@@ -385,73 +402,106 @@ impl Proof<'_> {
     }
 
     fn steps(&self, arm: Arm, seed: u64) -> u64 {
-        if arm.shares_vision() {
-            self.shared_run(arm, seed).train.steps
-        } else {
-            self.student_run(arm, seed).train.steps
+        let again = self.config.stem.as_ref().filter(|_| arm == Arm::BaseTwice).map_or(0, |stem| stem.steps);
+        match arm.shares_vision() {
+            true => self.shared_run(arm, seed).train.steps,
+            false => again + self.student_run(arm, seed).train.steps,
         }
     }
 
-    fn stem_folder(&self, seed: u64) -> PathBuf {
-        self.folder.join("runs/stem").join(format!("seed-{seed}"))
+    /// Where a stem lies, or the one that went through its training twice.
+    fn stem_folder(&self, seed: u64, again: bool) -> PathBuf {
+        let name = if again { "stem-twice" } else { "stem" };
+        self.folder.join("runs").join(name).join(format!("seed-{seed}"))
     }
 
-    fn train_stem(&self, stem: &TrainConfig, seed: u64, progress: &dyn Progress) -> Result<(), DistillError> {
+    /// Train a stem; `again` from the stem, with other samples.
+    fn train_stem(
+        &self,
+        stem: &TrainConfig,
+        seed: u64,
+        again: bool,
+        progress: &dyn Progress,
+    ) -> Result<(), DistillError> {
         let mut run = self.config.student.clone();
-        run.recipe = "stem".into();
+        run.recipe = if again { "stem-twice" } else { "stem" }.into();
         run.mimic = run.cell.deciding(run.mimic);
-        run.train = TrainConfig { seed, ..stem.clone() };
-        let start = self.config.start.as_ref().map(|files| load_student(&files.student, self.device)).transpose()?;
+        run.answer_labels = 0.0;
+        run.train = TrainConfig { seed: if again { seed + AGAIN } else { seed }, ..stem.clone() };
+        let start = if again {
+            run.train.backbone = None;
+            Some(self.stem_folder(seed, false).join(STUDENT_FILE))
+        } else {
+            self.config.start.as_ref().map(|files| files.student.clone())
+        };
+        let start = start.map(|path| load_student(&path, self.device)).transpose()?;
         let guides = Guides { start, ..Guides::default() };
         let mut task = StudentTask::new(self.set, run.clone(), guides, self.device)?;
-        train_to(&mut task, &run.train, &self.stem_folder(seed), STUDENT_FILE, progress).map(|_| ())
+        train_to(&mut task, &run.train, &self.stem_folder(seed, again), STUDENT_FILE, progress).map(|_| ())
     }
 
     fn start(&self, arm: Arm, seed: u64) -> Result<Option<(Student, String)>, DistillError> {
-        if self.config.stem.is_none() || arm.starts_fresh() {
+        if self.config.stem.is_none() || arm.starts_fresh() || arm.shares_vision() {
             return Ok(None);
         }
-        load_student(&self.stem_folder(seed).join(STUDENT_FILE), self.device).map(Some)
+        let folder = self.stem_folder(seed, arm == Arm::BaseTwice);
+        load_student(&folder.join(STUDENT_FILE), self.device).map(Some)
     }
 
-    /// The guidance of an arm.
-    fn guides<'b>(&self, arm: Arm, seed: u64, guided: &'b Guided) -> Result<Guides<'b>, DistillError> {
+    /// A teacher that is done.
+    fn teacher(&self, name: &str) -> Result<Guided<Teacher>, DistillError> {
+        let folder = self.folder.join(name);
+        let (model, _, hash) = Teacher::load(&folder.join(TEACHER_FILE), self.device)?;
+        Ok(Guided { model, hash, folder: folder.join("guidance") })
+    }
+
+    /// The base, as a guide.
+    fn base(&self, seed: u64) -> Result<Guided<Student>, DistillError> {
+        let folder = self.run_folder(Arm::Base, seed);
+        let (model, hash) = load_student(&folder.join(STUDENT_FILE), self.device)?;
+        Ok(Guided { model, hash, folder: folder.join("guidance") })
+    }
+
+    /// What an arm learns from the base as from a teacher.
+    fn guides_of_base<'b>(&self, seed: u64, base: &'b Guided<Student>) -> Result<Guides<'b>, DistillError> {
+        let tokens = base.cache(Tap::PlanningToken)?;
+        Ok(Guides {
+            start: self.start(Arm::SelfDistillation, seed)?,
+            planner: Some(&base.model.vs),
+            teacher_hash: Some(base.hash.clone()),
+            identity: tokens.spec().identity(),
+            tokens: Some(Box::new(tokens)),
+            ..Guides::default()
+        })
+    }
+
+    /// What an arm learns from a teacher. A run is identified by what its guidance is, not by how much of it was harvested: that
+    /// depends on the other arms and seeds.
+    fn guides<'b>(&self, arm: Arm, seed: u64, guided: &'b Guided<Teacher>) -> Result<Guides<'b>, DistillError> {
         let mut guides = Guides {
-            start: if arm.shares_vision() { None } else { self.start(arm, seed)? },
-            teacher: Some(&guided.teacher),
+            start: self.start(arm, seed)?,
+            teacher: Some(&guided.model),
+            planner: Some(&guided.model.vs),
             teacher_hash: Some(guided.hash.clone()),
             ..Guides::default()
         };
-        let tokens = || guided.cache(Tap::PlanningToken);
+        let mut cache = |tap: Tap| -> Result<GuidanceCache, DistillError> {
+            let cache = guided.cache(tap)?;
+            guides.identity = cache.spec().identity();
+            Ok(cache)
+        };
         match arm {
-            Arm::PseudoLabels => {
-                let cache = guided.cache(Tap::Trajectories)?;
-                guides.identity = cache.hash().into();
-                guides.trajectories = Some(Box::new(cache));
-            }
+            Arm::PseudoLabels => guides.trajectories = Some(Box::new(cache(Tap::Trajectories)?)),
             Arm::AnswerLabels => {
-                let cache = guided.cache(Tap::Answers)?;
-                guides.identity = cache.hash().into();
                 let classes = answer_kinds(self.set)?.iter().map(|kind| kind.answers.len()).collect();
-                guides.answers = Some((Box::new(cache), classes));
-            }
-            Arm::SelfDistillation => {
-                let folder = self.run_folder(Arm::Base, seed).join("guidance");
-                let cache = GuidanceCache::open(&folder.join(Tap::PlanningToken.name()))?;
-                guides.identity = cache.hash().into();
-                guides.tokens = Some(Box::new(cache));
+                guides.answers = Some((Box::new(cache(Tap::Answers)?), classes));
             }
             Arm::ShuffledGuidance => {
-                let cache = tokens()?;
-                guides.identity = format!("{} shuffled by {seed}", cache.hash());
-                let ids: Vec<_> = cache.samples().cloned().collect();
-                guides.tokens = Some(Box::new(Shuffled::new(cache, &ids, seed)));
+                let ids: Vec<_> = self.looked_at_by(arm, seed)?.into_iter().collect();
+                guides.tokens = Some(Box::new(Shuffled::new(cache(Tap::PlanningToken)?, &ids, seed)));
+                guides.identity = format!("{} shuffled by {seed}", guides.identity);
             }
-            _ if arm.cell().mimics() => {
-                let cache = tokens()?;
-                guides.identity = cache.hash().into();
-                guides.tokens = Some(Box::new(cache));
-            }
+            _ if arm.cell().mimics() => guides.tokens = Some(Box::new(cache(Tap::PlanningToken)?)),
             _ => {}
         }
         Ok(guides)
@@ -460,16 +510,21 @@ impl Proof<'_> {
     /// Train an arm with a seed, and judge it.
     fn run_arm(&self, arm: Arm, seed: u64, progress: &dyn Progress) -> Result<(), DistillError> {
         let folder = self.run_folder(arm, seed);
-        let guided = match arm {
-            _ if !arm.is_guided() => None,
-            Arm::TeacherWithoutLanguage => Some(Guided::open(&self.folder.join(MUTE_TEACHER), self.device)?),
-            _ => Some(Guided::open(&self.folder.join(TEACHER), self.device)?),
+        if let (Arm::BaseTwice, Some(stem)) = (arm, &self.config.stem) {
+            self.train_stem(stem, seed, true, progress)?;
+        }
+        let (teacher, base) = match arm {
+            _ if !arm.is_guided() => (None, None),
+            Arm::SelfDistillation => (None, Some(self.base(seed)?)),
+            Arm::TeacherWithoutLanguage => (Some(self.teacher(MUTE_TEACHER)?), None),
+            _ => (Some(self.teacher(TEACHER)?), None),
         };
-        let guides = match &guided {
-            Some(guided) => self.guides(arm, seed, guided)?,
-            None => Guides { start: self.start(arm, seed)?, ..Guides::default() },
+        let guides = match (&teacher, &base) {
+            (Some(teacher), _) => self.guides(arm, seed, teacher)?,
+            (_, Some(base)) => self.guides_of_base(seed, base)?,
+            _ => Guides { start: self.start(arm, seed)?, ..Guides::default() },
         };
-        let path = match &guided {
+        let path = match &teacher {
             Some(guided) if arm.shares_vision() => {
                 let run = self.shared_run(arm, seed);
                 let vision = guided.cache(Tap::VisionTokens)?;
@@ -599,6 +654,9 @@ pub fn prove(
             "start needs a stem, and is not for the arm teacher-without-language: its teacher would have seen language",
         ));
     }
+    if config.stem.is_some() && config.student.train.backbone.is_some() {
+        return Err(DistillError::config("student.train.backbone is lost under a stem; set stem.backbone"));
+    }
     let mut arms = config.arms.clone();
     arms.push(Arm::Base);
     arms.sort();
@@ -626,7 +684,8 @@ pub fn prove(
         jobs.push((config.teacher.train.steps, Box::new(job)));
     }
     for (stem, &seed) in config.stem.iter().flat_map(|stem| config.seeds.iter().map(move |seed| (stem, seed))) {
-        jobs.push((stem.steps, Box::new(move |progress: &dyn Progress| proof.train_stem(stem, seed, progress))));
+        let job = move |progress: &dyn Progress| proof.train_stem(stem, seed, false, progress);
+        jobs.push((stem.steps, Box::new(job)));
     }
     jobs.extend(proof.arm_jobs(&fresh));
     proof.side_by_side("train teacher, stems, floor", &jobs)?;
@@ -636,25 +695,23 @@ pub fn prove(
     if !guided.is_empty() {
         let ids = proof.looked_at(&guided)?;
         for &name in &teachers {
-            let from = Guided::open(&folder.join(name), device)?;
+            let from = proof.teacher(name)?;
             let mut taps = vec![Tap::PlanningToken];
             if name == TEACHER {
                 taps.extend(guided.contains(&Arm::PseudoLabels).then_some(Tap::Trajectories));
                 taps.extend(guided.iter().any(|arm| arm.shares_vision()).then_some(Tap::VisionTokens));
             }
-            proof.harvest(&from.teacher, &from.hash, &ids, &taps, &from.folder)?;
+            proof.harvest(&from.model, &from.hash, &ids, &taps, &from.folder)?;
             if name == TEACHER && guided.contains(&Arm::AnswerLabels) {
                 let kinds = answer_kinds(set)?;
-                let asked = Answering::new(&from.teacher, &kinds)?;
+                let asked = Answering::new(&from.model, &kinds)?;
                 proof.harvest(&asked, &from.hash, &ids, &[Tap::Answers], &from.folder)?;
             }
         }
         if guided.contains(&Arm::SelfDistillation) {
             for &seed in &config.seeds {
-                let path = proof.run_folder(Arm::Base, seed).join(STUDENT_FILE);
-                let (base, hash) = load_student(&path, device)?;
-                let guidance = proof.run_folder(Arm::Base, seed).join("guidance");
-                proof.harvest(&base, &hash, &ids, &[Tap::PlanningToken], &guidance)?;
+                let base = proof.base(seed)?;
+                proof.harvest(&base.model, &base.hash, &ids, &[Tap::PlanningToken], &base.folder)?;
             }
         }
     }

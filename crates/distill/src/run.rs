@@ -4,7 +4,7 @@
 //! in it), `resume.safetensors` while it is under way, and at the end the task's own files and `done.json`. Whatever is drawn at random
 //! is keyed by (seed, step), so a run that was killed and started again ends with the bytes of an undisturbed one.
 
-use crate::DistillError;
+use crate::{DistillError, TrainConfig};
 use apprentice_core::Progress;
 use apprentice_nn::checkpoint::tensor_bytes;
 use apprentice_nn::{StepReport, TensorFile, read_tensors};
@@ -52,6 +52,13 @@ pub struct Pace {
     pub checkpoint_every: u64,
     /// Steps between lines of metrics.
     pub log_every: u64,
+}
+
+impl Pace {
+    /// As a training is configured.
+    pub fn of(config: &TrainConfig) -> Self {
+        Self { steps: config.steps, checkpoint_every: config.checkpoint_every, log_every: config.log_every }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -125,6 +132,10 @@ pub(crate) fn difference(a: &serde_json::Value, b: &serde_json::Value) -> Option
 pub fn finished(folder: &Path, identity: &serde_json::Value) -> Result<Option<Done>, DistillError> {
     match read_json::<RunFile>(&folder.join("run.json")) {
         Ok(found) => {
+            if found.version != RUN_VERSION {
+                let path = folder.join("run.json");
+                return Err(apprentice_store::StoreError::mismatch(&path, "version", RUN_VERSION, found.version).into());
+            }
             if let Some(difference) = difference(&found.identity, identity) {
                 return Err(DistillError::OtherRun { path: folder.into(), difference });
             }

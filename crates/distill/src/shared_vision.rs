@@ -1,10 +1,10 @@
 //! Orion-Lite's `shared-vision`: the teacher's eyes, frozen; a one-query decoder where its language model was.
 
 use crate::evaluate::BatchPlanner;
-use crate::recipes::orion_lite::{self, Cell, DecoderConfig, MimicConfig, SharedDecoder, Variant};
+use crate::recipes::orion_lite::{self, Cell, DecoderConfig, MimicConfig, SharedDecoder};
 use crate::run::Task;
 use crate::source::Source;
-use crate::student::{Guides, restore, token_tensor};
+use crate::student::{Guides, STUDENT_FILE, restore, token_tensor};
 use crate::{DistillError, TrainConfig};
 use apprentice_core::contract::Preprocessing;
 use apprentice_core::{BoxedError, Contract, Driver, EpisodeInfo, GuidanceSource, Observation, Plan, Rig, Trajectory};
@@ -22,8 +22,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor, no_grad};
 
-/// Name of the file a finished run leaves.
-pub const SHARED_FILE: &str = "student.safetensors";
 /// Kind in its contract.
 pub const SHARED_KIND: &str = "shared-vision-student";
 
@@ -66,11 +64,6 @@ impl SharedRun {
             cell,
             mimic: cell.deciding(MimicConfig::for_small_latents()),
         }
-    }
-
-    /// Its place in the recipe.
-    pub fn variant(&self) -> Variant {
-        Variant::SharedVision
     }
 }
 
@@ -158,11 +151,6 @@ impl SharedVision {
         no_grad(|| self.decode(&self.latent(&self.vision_tokens(inputs)), &inputs.speed, Draw::Mean))
     }
 
-    /// Trained and frozen parameters.
-    pub fn parameters(&self) -> [usize; 2] {
-        [self.vs.parameters(), self.vision.parameters()]
-    }
-
     /// How pixels enter it.
     pub fn preprocessing(&self) -> Preprocessing {
         self.config.teacher.vision.preprocessing()
@@ -190,6 +178,13 @@ impl SharedVision {
         let contract = Contract::parse(file.field(CONTRACT_FIELD)?, SHARED_KIND).map_err(wrong)?;
         let config: SharedConfig = serde_json::from_value(contract.model.clone()).map_err(|e| wrong(e.into()))?;
         let student = Self::new(&config, 0, device)?;
+        if contract.preprocessing.hash() != student.preprocessing().hash() {
+            return Err(wrong(apprentice_core::contract::ContractError::Mismatch {
+                field: "preprocessing",
+                expected: student.preprocessing().hash(),
+                found: contract.preprocessing.hash(),
+            }));
+        }
         let of_vision = |key: &str| key.starts_with("encoder.") || key.starts_with("adapter.");
         student.vision.load_where(&file, of_vision)?;
         student.vs.load_where(&file, |key| !of_vision(key))?;
@@ -240,11 +235,6 @@ impl<'a> SharedTask<'a> {
         let source = Source::new(set, Part::Driving, student.preprocessing().rig, &run.train)?;
         let schedule = Schedule::cosine(run.train.warmup_steps, run.train.steps);
         Ok(Self { set: set.clone(), source, student, optimiser, schedule, guides, vision_tokens, blind, run })
-    }
-
-    /// The student as it is now.
-    pub fn student(&self) -> &SharedVision {
-        &self.student
     }
 }
 
@@ -323,7 +313,7 @@ impl Task for SharedTask<'_> {
         let mut contract =
             Contract::new(SHARED_KIND, preprocessing, &self.run.recipe, model, training, self.set.hash());
         contract.teacher_hash = self.guides.teacher_hash.clone();
-        self.student.save(&folder.join(SHARED_FILE), &contract)
+        self.student.save(&folder.join(STUDENT_FILE), &contract)
     }
 }
 
@@ -379,6 +369,6 @@ impl BatchPlanner for SharedVision {
     }
 
     fn parameters(&self) -> usize {
-        self.vs.parameters() + self.vision.parameters()
+        crate::evaluate::deployed(&self.vs) + self.vision.parameters()
     }
 }

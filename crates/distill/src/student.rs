@@ -8,7 +8,7 @@ use crate::{DistillError, TrainConfig};
 use apprentice_core::sample::SampleId;
 use apprentice_core::{GuidanceSource, HORIZON_STEPS, Sample, Trajectory};
 use apprentice_data::{Part, WorldSet};
-use apprentice_nn::{AdamW, Schedule, StepReport, TensorFile, noise};
+use apprentice_nn::{AdamW, Schedule, StepReport, TensorFile, VarStore, noise};
 use apprentice_planner::backbone::load_published;
 use apprentice_planner::loss::{self, PerceptionWeights, PlanWeights};
 use apprentice_planner::{Draw, InputMode, Item, Student, StudentConfig, collate};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Name of the file a finished run leaves.
 pub const STUDENT_FILE: &str = "student.safetensors";
@@ -54,7 +54,7 @@ pub struct StudentRun {
     pub cell: Cell,
     /// The mimic term.
     pub mimic: MimicConfig,
-    /// Whether the planner starts as the teacher's.
+    /// Whether the planner starts as the guide's.
     pub planner_from_teacher: bool,
     /// Whether the teacher's trajectories are labels on the open road.
     pub pseudo_labels: bool,
@@ -98,9 +98,11 @@ impl StudentRun {
 pub struct Guides<'a> {
     /// Weights to start from (a student of the same shape) and the hash of their file; fresh ones otherwise.
     pub start: Option<(Student, String)>,
-    /// For the planner's start.
+    /// The teacher, for students on its eyes.
     pub teacher: Option<&'a Teacher>,
-    /// Hash of its checkpoint.
+    /// The guide's weights, for the planner's start: the teacher's, or the base's where the base is the guide.
+    pub planner: Option<&'a VarStore>,
+    /// Hash of the guide's checkpoint.
     pub teacher_hash: Option<String>,
     /// Planning tokens.
     pub tokens: Option<Box<dyn GuidanceSource + 'a>>,
@@ -122,6 +124,8 @@ pub struct StudentTask<'a> {
     optimiser: AdamW,
     schedule: Schedule,
     guides: Guides<'a>,
+    /// Hash of the published weights of its backbone.
+    backbone: Option<String>,
 }
 
 fn needs(what: &str) -> DistillError {
@@ -150,6 +154,7 @@ impl<'a> StudentTask<'a> {
             }
         };
         let student = Student::new(&run.model, run.train.seed, device)?;
+        run.train.check_start(guides.start.is_some())?;
         if let Some(file) = &run.train.backbone {
             load_published(&student.vs, file)?;
         }
@@ -162,16 +167,23 @@ impl<'a> StudentTask<'a> {
             student.vs.copy_subtree("", &start.vs, "")?;
         }
         if run.planner_from_teacher {
-            let teacher = guides.teacher.ok_or_else(|| needs("a teacher whose planner it starts from"))?;
-            student.vs.copy_subtree("planner.", &teacher.vs, "planner.")?;
+            let guide = guides.planner.ok_or_else(|| needs("a guide whose planner it starts from"))?;
+            student.vs.copy_subtree("planner.", guide, "planner.")?;
         }
         let frozen_planner = run.cell == Cell::MimicOnly;
         let rate = |key: &str| (!(frozen_planner && key.starts_with("planner."))).then(|| run.train.rate(key));
         let stores: Vec<_> = std::iter::once(&student.vs).chain(answer_heads.iter().map(|h| &h.vs)).collect();
         let optimiser = AdamW::over(&stores, run.train.optimiser, rate);
         let source = Source::new(set, run.labels, run.model.preprocessing().rig, &run.train)?;
+        if let Some(tokens) = guides.tokens.as_ref().filter(|_| run.cell.mimics()) {
+            check_reach("planning tokens", tokens.as_ref(), &source, run.train.steps, false)?;
+        }
+        if let Some(plans) = guides.trajectories.as_ref().filter(|_| run.pseudo_labels) {
+            check_reach("trajectories", plans.as_ref(), &source, run.train.steps, true)?;
+        }
         let schedule = Schedule::cosine(run.train.warmup_steps, run.train.steps);
-        Ok(Self { set: set.clone(), source, student, answer_heads, optimiser, schedule, guides, run })
+        let backbone = run.train.backbone_hash()?;
+        Ok(Self { set: set.clone(), source, student, answer_heads, optimiser, schedule, guides, backbone, run })
     }
 
     /// The student as it is now.
@@ -189,6 +201,28 @@ impl<'a> StudentTask<'a> {
             Trajectory(std::array::from_fn(|t| [g.values[at + 2 * t], g.values[at + 2 * t + 1]]))
         }))
     }
+}
+
+/// Refuse guidance that is about none of the samples a run will look at (`open`: of those without labels).
+fn check_reach(
+    what: &str,
+    guidance: &dyn GuidanceSource,
+    source: &Source,
+    steps: u64,
+    open: bool,
+) -> Result<(), DistillError> {
+    for step in 0..steps {
+        let (ids, labelled) = source.ids(step);
+        for id in &ids[if open { labelled } else { 0 }..] {
+            if guidance.guidance(id).map_err(|e| DistillError::config(e.to_string()))?.is_some_and(|g| g.valid) {
+                return Ok(());
+            }
+        }
+    }
+    Err(DistillError::config(format!(
+        "the guidance holds {what} of none of the samples this run looks at; harvest the parts that it trains on \
+         (`driving` and `open-road`)"
+    )))
 }
 
 /// The teacher's planning tokens of some samples: `[B, L]` and which of them are there, `[B]`.
@@ -220,7 +254,7 @@ impl Task for StudentTask<'_> {
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut identity = serde_json::json!({
             "kind": "student",
             "run": self.run,
             "data": self.set.hash(),
@@ -228,7 +262,11 @@ impl Task for StudentTask<'_> {
             "teacher": self.guides.teacher_hash,
             "guidance": self.guides.identity,
             "threads": crate::run::processor(self.student.vs.device()),
-        })
+        });
+        if let Some(hash) = &self.backbone {
+            identity["backbone"] = hash.as_str().into();
+        }
+        identity
     }
 
     fn step(&mut self, step: u64) -> Result<(StepReport, Vec<(&'static str, f64)>), DistillError> {
@@ -244,6 +282,7 @@ impl Task for StudentTask<'_> {
             })
             .collect();
         let mut items = Vec::with_capacity(frames.len());
+        let mut guided = 1.0;
         for (i, (sample, frame)) in samples.iter().zip(frames).enumerate() {
             let item = Item::unlabelled(sample.as_ref(), &frame.images);
             items.push(if i < step_frames.labelled {
@@ -254,6 +293,10 @@ impl Task for StudentTask<'_> {
             });
         }
         let device = self.student.vs.device();
+        if self.run.pseudo_labels && frames.len() > step_frames.labelled {
+            let given = items.iter().filter(|item| item.plan.is_some()).count();
+            guided = given as f64 / (frames.len() - step_frames.labelled) as f64;
+        }
         let batch = collate(&self.run.model, &items, device)?;
         let scene = self.student.encode(&batch.inputs, true);
         let perception = loss::perception(&self.student.heads(&scene), &batch.targets);
@@ -271,6 +314,7 @@ impl Task for StudentTask<'_> {
             Some(source) => {
                 let ids: Vec<_> = frames.iter().map(|f| &f.sample.id).collect();
                 let (tokens, valid) = token_tensor(source.as_ref(), &ids, self.run.model.planner.latent, device)?;
+                guided = valid.mean(Kind::Float).double_value(&[]);
                 Some(orion_lite::mimic(self.run.mimic.loss, &scene.latent, &tokens, &valid))
             }
             None => None,
@@ -288,6 +332,8 @@ impl Task for StudentTask<'_> {
             total = total + plan;
         }
         let report = self.optimiser.step(&total, self.schedule.factor(step));
+        // Guidance that does not reach all samples is seen in the log.
+        terms.extend((guided < 1.0).then_some(("guided", guided)));
         Ok((report, terms))
     }
 
@@ -315,7 +361,7 @@ impl Task for StudentTask<'_> {
 /// Take weights (stores with the prefix of their keys in the file) and optimiser state from a training checkpoint.
 pub(crate) fn restore(
     file: TensorFile,
-    stores: &[(&apprentice_nn::VarStore, &str)],
+    stores: &[(&VarStore, &str)],
     optimiser: &mut AdamW,
 ) -> Result<(), DistillError> {
     for (store, prefix) in stores {

@@ -103,6 +103,8 @@ pub struct TeacherTask {
     schedule: Schedule,
     /// Hash of the weights it started from.
     start: Option<String>,
+    /// Hash of the published weights of its backbone.
+    backbone: Option<String>,
 }
 
 /// Every n-th sample, about `count` of them.
@@ -140,6 +142,7 @@ impl TeacherTask {
             None => learn_tokenizer(set, run.model.vocabulary)?,
         };
         let teacher = Teacher::new(&run.model, tokenizer, run.train.seed, device)?;
+        run.train.check_start(start.is_some())?;
         if let Some((start, _)) = &start {
             if start.config != teacher.config {
                 return Err(DistillError::config(
@@ -155,12 +158,8 @@ impl TeacherTask {
         let source = Source::new(set, Part::Corpus, run.model.vision.preprocessing().rig, &run.train)?;
         let schedule = Schedule::cosine(run.train.warmup_steps, run.train.steps);
         let start = start.map(|(_, hash)| hash);
-        Ok(Self { set: set.clone(), source, teacher, optimiser, schedule, start, run })
-    }
-
-    /// The teacher as it is now.
-    pub fn teacher(&self) -> &Teacher {
-        &self.teacher
+        let backbone = run.train.backbone_hash()?;
+        Ok(Self { set: set.clone(), source, teacher, optimiser, schedule, start, backbone, run })
     }
 }
 
@@ -170,13 +169,17 @@ impl Task for TeacherTask {
     }
 
     fn identity(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut identity = serde_json::json!({
             "kind": "teacher",
             "run": self.run,
             "start": self.start,
             "data": self.set.hash(),
             "threads": crate::run::processor(self.teacher.vs.device()),
-        })
+        });
+        if let Some(hash) = &self.backbone {
+            identity["backbone"] = hash.as_str().into();
+        }
+        identity
     }
 
     fn step(&mut self, step: u64) -> Result<(StepReport, Vec<(&'static str, f64)>), DistillError> {

@@ -93,6 +93,7 @@ impl Bench {
     fn guides(&self) -> Guides<'_> {
         Guides {
             teacher: Some(&self.teacher),
+            planner: Some(&self.teacher.vs),
             teacher_hash: Some(self.hash.clone()),
             tokens: Some(Box::new(&self.caches[0])),
             trajectories: Some(Box::new(&self.caches[2])),
@@ -184,6 +185,23 @@ fn mimicry_alone_leaves_the_teachers_planner_untouched() {
 }
 
 #[test]
+fn guidance_of_other_samples_alone_is_refused() {
+    let bench = bench();
+    let folder = tempfile::tempdir().unwrap();
+    let ids = bench.set.ids(Part::Design);
+    let harvest =
+        Harvest { guide: &bench.teacher, teacher_hash: &bench.hash, set: &bench.set, ids: &ids, taps: &Tap::ALL };
+    let caches = harvest.run(folder.path(), &Silent).unwrap();
+    let pseudo = StudentRun { pseudo_labels: true, train: train_config(), ..StudentRun::base(small_student()) };
+    for (run, word) in [(orion(Cell::Both), "planning tokens"), (pseudo, "trajectories")] {
+        let guides =
+            Guides { tokens: Some(Box::new(&caches[0])), trajectories: Some(Box::new(&caches[2])), ..bench.guides() };
+        let error = StudentTask::new(&bench.set, run, guides, Device::Cpu).err().unwrap().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
 fn nothing_of_the_teacher_is_in_what_ships() {
     let bench = bench();
     let folder = tempfile::tempdir().unwrap();
@@ -253,6 +271,28 @@ fn a_proof_fills_its_table_and_is_found_again() {
     let again = prove(&bench.set, &config, folder.path(), 2, Device::Cpu, &Silent).unwrap();
     assert_eq!(report, again);
     assert_eq!(text, std::fs::read(folder.path().join("prove.md")).unwrap());
+    // One more seed leaves what is done as it is.
+    let run = |arm: &str, seed: u64| folder.path().join(format!("runs/{arm}/seed-{seed}"));
+    let weights = |arm: &str| std::fs::read(run(arm, 0).join("student.safetensors")).unwrap();
+    let guided =
+        ["own-both", "shuffled-guidance", "self-distillation", "shared-both", "pseudo-labels", "answer-labels"];
+    let before = guided.map(weights);
+    let more = ProveConfig { seeds: vec![0, 1, 2], ..config.clone() };
+    assert_eq!(prove(&bench.set, &more, folder.path(), 2, Device::Cpu, &Silent).unwrap().seeds, [0, 1, 2]);
+    assert!(before == guided.map(weights));
+    // The base is its own teacher's student; the base with twice the compute goes through the stem's training twice.
+    let hash = |path: &Path| apprentice_distill::load_student(path, Device::Cpu).unwrap().1;
+    let base = hash(&run("base", 0).join("student.safetensors"));
+    let (_, contract) = Student::load(&run("self-distillation", 0).join("student.safetensors"), Device::Cpu).unwrap();
+    assert_eq!(contract.teacher_hash, Some(base));
+    let identity = |arm: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(run(arm, 0).join("run.json")).unwrap()).unwrap()
+    };
+    let [stem, again, twice] = ["stem", "stem-twice", "base-twice"].map(|arm| identity(arm)["identity"].clone());
+    assert_eq!(again["run"]["train"]["steps"], stem["run"]["train"]["steps"]);
+    assert_eq!(again["start"].as_str(), Some(hash(&run("stem", 0).join("student.safetensors")).as_str()));
+    assert_eq!(twice["start"].as_str(), Some(hash(&run("stem-twice", 0).join("student.safetensors")).as_str()));
+    assert_eq!(twice["run"]["train"]["steps"], 2 * config.student.train.steps);
 
     // Another proof goes on from what this one made: at a rate of nearly nothing, nearly nothing changes.
     let files = StartFiles {
@@ -265,7 +305,10 @@ fn a_proof_fills_its_table_and_is_found_again() {
         train.optimiser.learning_rate = 1e-9;
     }
     let second = tempfile::tempdir().unwrap();
-    prove(&bench.set, &next, second.path(), 2, Device::Cpu, &Silent).unwrap();
+    next.arms.extend([Arm::NoImage, Arm::ObservableCeiling]);
+    let report = prove(&bench.set, &next, second.path(), 2, Device::Cpu, &Silent).unwrap();
+    // Floor and ceiling begin from chance there, so that the way between them says nothing.
+    assert!(report.gates.iter().all(|gate| !gate.name.contains("perception")), "{:?}", report.gates);
     for (start, end) in
         [(files.student, "runs/base/seed-0/student.safetensors"), (files.teacher, "teacher/teacher.safetensors")]
     {

@@ -1,7 +1,7 @@
 //! What a closed-loop run is made with, and the jobs it consists of.
 
 use crate::error::DriveError;
-use apprentice_core::{BoxedError, Driver};
+use apprentice_core::{BoxedError, Driver, Pose2};
 use apprentice_road::{RoadNetwork, Route};
 use apprentice_sim::routes::RouteSpec;
 use apprentice_sim::state::Weather;
@@ -136,6 +136,8 @@ pub struct Job {
     pub scenarios: Vec<ScenarioSpec>,
     /// Weather keyframes over the route (percent).
     pub weather: Vec<(f32, Weather)>,
+    /// Rear axle and speed of the ego at the beginning; at rest at the head of the route without.
+    pub start: Option<(Pose2, f64)>,
 }
 
 impl Job {
@@ -171,6 +173,7 @@ impl Job {
             world,
             scenarios: spec.scenarios.clone(),
             weather: spec.weather.clone(),
+            start: None,
         })
     }
 }

@@ -57,6 +57,9 @@ pub(crate) fn drive(
         Ok(world) => world,
         Err(error) => return Ok(skipped(format!("cannot be staged: {error}"))),
     };
+    if let Some((pose_in_world, speed_mps)) = job.start {
+        world.begin_at(pose_in_world, speed_mps);
+    }
     let began = Instant::now();
     let driver_name = pilot.name();
     let own_rig = match pilot {

@@ -50,10 +50,11 @@ fn less(a: &[f64], b: &[f64]) -> Vec<f64> {
 }
 
 /// Perception gate: (floor − base) / (floor − ceiling) in error, where the floor is the student without images and the ceiling
-/// the one that is told what the cameras could show. One value per start, with the world it lies in.
+/// the one that is told what the cameras could show. One value per start, with the world it lies in. Where the ceiling is no
+/// better than the floor there is no way to go: the gate fails, with a share of 0.
 ///
 /// # Errors
-/// Without starts, or when floor and ceiling are equal.
+/// Without starts.
 ///
 /// # Panics
 /// When the numbers of values differ.
@@ -64,7 +65,12 @@ pub fn perception(
     base: &[f64],
     ceiling: &[f64],
 ) -> Result<Gate, EvalError> {
-    let value = ratio(name, worlds, &less(floor, base), &less(floor, ceiling))?;
+    let way = less(floor, ceiling);
+    let value = if way.is_empty() || way.iter().sum::<f64>() > 0.0 {
+        ratio(name, worlds, &less(floor, base), &way)?
+    } else {
+        Estimate { mean: 0.0, low: None, high: None }
+    };
     Ok(Gate {
         name: format!("perception gate ({name})"),
         value,
@@ -102,7 +108,14 @@ mod tests {
         assert!((gate(0.8).value.mean - 0.75).abs() < 1e-9 && gate(0.8).passed);
         assert!((gate(1.6).value.mean - 0.25).abs() < 1e-9 && !gate(1.6).passed);
         assert!(gate(1.6).line().contains("gate failed"));
-        assert!(perception("all", &WORLDS, &[1.0; 6], &[1.0; 6], &[1.0; 6]).is_err());
+        assert!(perception("all", &[], &[], &[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_ceiling_that_is_no_better_than_the_floor_fails_the_perception_gate() {
+        for ceiling in [1.0, 1.2] {
+            assert!(!perception("all", &WORLDS, &[1.0; 6], &[1.3; 6], &[ceiling; 6]).unwrap().passed);
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use gru::Gru;
 pub use linear::{Activation, Embedding, Linear, Mlp};
 pub use lora::{Lora, LoraConfig};
 pub use norm::{BatchNorm2d, LayerNorm, RmsNorm};
-pub use optim::{AdamW, AdamWConfig, Ema, StepReport};
+pub use optim::{AdamW, AdamWConfig, StepReport};
 pub use prompts::{AdapterPrompts, BlockPrompt, PromptsConfig};
 pub use schedule::Schedule;
 pub use transformer::{DecoderLayer, EncoderLayer, TransformerConfig};

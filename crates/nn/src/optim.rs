@@ -210,36 +210,3 @@ impl AdamW {
         Ok(())
     }
 }
-
-/// Exponential moving average of a store's parameters (buffers are taken as they are).
-#[derive(Debug)]
-pub struct Ema {
-    shadow: Vec<(String, Tensor)>,
-    decay: f64,
-}
-
-impl Ema {
-    /// Starts at the present values.
-    pub fn new(store: &VarStore, decay: f64) -> Self {
-        Self { shadow: store.tensors().into_iter().map(|(n, t)| (n, t.copy())).collect(), decay }
-    }
-
-    /// Move towards the present values. The first steps use a shorter memory, min(decay, (1 + t) / (10 + t)).
-    pub fn update(&mut self, store: &VarStore, step: u64) {
-        let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
-        no_grad(|| {
-            for ((_, shadow), variable) in self.shadow.iter_mut().zip(store.variables()) {
-                if variable.trainable {
-                    let _ = shadow.lerp_(&variable.tensor, 1.0 - decay);
-                } else {
-                    shadow.copy_(&variable.tensor);
-                }
-            }
-        });
-    }
-
-    /// The averaged tensors by key.
-    pub fn tensors(&self) -> &[(String, Tensor)] {
-        &self.shadow
-    }
-}

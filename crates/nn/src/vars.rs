@@ -147,13 +147,6 @@ impl VarStore {
         self.lock().variables.iter().map(|v| (v.name.clone(), v.tensor.detach())).collect()
     }
 
-    /// Stop or resume gradients for parameters whose key satisfies `select`.
-    pub fn set_trainable(&self, select: impl Fn(&str) -> bool, trainable: bool) {
-        for v in self.lock().variables.iter().filter(|v| v.trainable && select(&v.name)) {
-            let _ = v.tensor.set_requires_grad(trainable);
-        }
-    }
-
     /// Copy every variable from a file. Strict: the keys and shapes must be the same set.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 /// Assign every row to a different column so that the summed cost is least.
 ///
-/// `cost` is row-major, `rows` × `columns`, finite, `rows <= columns`. Returns the column of each row. Ties go to the
+/// `cost` is row-major, `rows` × `columns`, `rows <= columns`; what is no finite number counts as dearer than all else. Returns the column of each row. Ties go to the
 /// column that is reached first, so equal inputs give equal answers.
 ///
 /// # Panics
@@ -11,6 +11,9 @@ pub fn assign(cost: &[f32], rows: usize, columns: usize) -> Vec<usize> {
     assert!(rows <= columns, "{rows} targets do not fit {columns} queries");
     assert_eq!(cost.len(), rows * columns);
     const FREE: usize = usize::MAX;
+    // A network that diverges must end in the training's own error, not here.
+    const DEAREST: f32 = 1e30;
+    let cost = |i: usize| if cost[i].is_finite() { cost[i].clamp(-DEAREST, DEAREST) } else { DEAREST };
     // Potentials of rows and columns; `row_of[c]` is the row matched to column c (index `columns` is a virtual start).
     let (mut u, mut v) = (vec![0f64; rows], vec![0f64; columns + 1]);
     let mut row_of = vec![FREE; columns + 1];
@@ -25,7 +28,7 @@ pub fn assign(cost: &[f32], rows: usize, columns: usize) -> Vec<usize> {
             let i = row_of[current];
             let (mut step, mut next) = (f64::INFINITY, FREE);
             for c in (0..columns).filter(|&c| !visited[c]) {
-                let reduced = f64::from(cost[i * columns + c]) - u[i] - v[c];
+                let reduced = f64::from(cost(i * columns + c)) - u[i] - v[c];
                 if reduced < least[c] {
                     (least[c], previous[c]) = (reduced, current);
                 }
@@ -33,7 +36,6 @@ pub fn assign(cost: &[f32], rows: usize, columns: usize) -> Vec<usize> {
                     (step, next) = (least[c], c);
                 }
             }
-            assert!(next != FREE, "assignment costs must be finite");
             for c in 0..=columns {
                 if visited[c] {
                     u[row_of[c]] += step;

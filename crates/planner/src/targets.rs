@@ -52,6 +52,8 @@ pub struct SceneTargets {
     pub perception: bool,
     /// Whether the plan may be used.
     pub planning: bool,
+    /// Whether it is the sample's own: the scene of a plan that was given as a label shows neither edges nor agents.
+    pub own_plan: bool,
     /// The plan, metres.
     pub future: Trajectory,
     /// Leading waypoints that are known.
@@ -208,6 +210,7 @@ impl SceneTargets {
             obstacles,
             perception,
             planning,
+            own_plan: plan.is_none(),
             future: plan.unwrap_or(sample.future),
             future_steps: if plan.is_some() {
                 HORIZON_STEPS

@@ -52,6 +52,9 @@ pub struct DriverFiles {
     /// Open-loop results, one per protocol.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open_loop: Vec<PathBuf>,
+    /// Milliseconds from pictures to a plan, where it plans (volatile).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms_per_frame: Option<f64>,
     /// Folder that `drive` wrote; none when it was not driven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driving: Option<PathBuf>,
@@ -183,7 +186,7 @@ fn arm(folder: &Path, files: &DriverFiles) -> Result<Arm, ReportError> {
     let first = open_loop.first();
     Ok(Arm {
         parameters: first.and_then(|r| r.subject.parameters),
-        ms_per_frame: first.and_then(|r| r.subject.ms_per_frame),
+        ms_per_frame: files.ms_per_frame.or(first.and_then(|r| r.subject.ms_per_frame)),
         name: files.name.clone(),
         open_loop,
         driving,

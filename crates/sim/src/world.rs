@@ -385,6 +385,14 @@ impl World {
         (self.route_s_m, self.route_lateral_m) = self.route.project(center, self.route_s_m);
     }
 
+    /// Begin as a generated world does, perhaps on the move; scenarios that have placed the ego themselves (parking exits) keep
+    /// their place. For the first tick.
+    pub fn begin_at(&mut self, pose_in_world: Pose2, speed_mps: f64) {
+        if self.ego.speed_mps == 0.0 && self.route_progress_m() < 3.0 && self.route_lateral_m().abs() < 1.0 {
+            self.set_ego(pose_in_world, speed_mps);
+        }
+    }
+
     /// Who gives way to whom on this map.
     pub fn rules(&self) -> &Rules {
         &self.rules

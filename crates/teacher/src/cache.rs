@@ -77,6 +77,9 @@ pub struct CacheSpec {
     pub preprocessing: String,
     /// Augmentation of the view, `none` for the plain one.
     pub augmentation: String,
+    /// Hash of the data set: samples of two sets have the same names. Empty in caches of before it was kept.
+    #[serde(default)]
+    pub data: String,
     /// Whether the teacher was told something true that no driver can know: such guidance is for training alone.
     #[serde(default)]
     pub knows_truth: bool,
@@ -123,6 +126,7 @@ impl CacheSpec {
             prompt: self.prompt.clone(),
             preprocessing: self.preprocessing.clone(),
             augmentation: self.augmentation.clone(),
+            data: self.data.clone(),
             sample: sample.clone(),
         }
     }
@@ -136,6 +140,7 @@ impl CacheSpec {
                 ("prompt", s.prompt.clone()),
                 ("preprocessing", s.preprocessing.clone()),
                 ("augmentation", s.augmentation.clone()),
+                ("data", s.data.clone()),
                 ("knows_truth", s.knows_truth.to_string()),
                 ("precision", format!("{:?}", s.precision).to_lowercase()),
                 ("shape", format!("{:?}", s.shape)),
@@ -144,6 +149,11 @@ impl CacheSpec {
         };
         let pairs = fields(self).into_iter().zip(fields(found));
         pairs.into_iter().find(|((_, a), (_, b))| a != b).map(|((field, a), (_, b))| (field, a, b))
+    }
+
+    /// Identifies what is taken from whom and of which data, whatever samples there are of it.
+    pub fn identity(&self) -> String {
+        self.address(&[])
     }
 
     fn address(&self, ids: &[SampleId]) -> String {
@@ -611,11 +621,18 @@ impl GuidanceCache {
         Ok(self.row(sample)?.and_then(|(shard, row)| shard.texts[row].as_deref()))
     }
 
-    /// Refuse guidance of another teacher, tap or preprocessing, and of any view but the plain one.
+    /// Refuse guidance of another teacher, tap, preprocessing or data set, and of any view but the plain one.
     ///
     /// # Errors
     /// [`TeacherError::OtherGuidance`] names the part that differs.
-    pub fn expect(&self, folder: &Path, teacher: &str, tap: &str, preprocessing: &str) -> Result<(), TeacherError> {
+    pub fn expect(
+        &self,
+        folder: &Path,
+        teacher: &str,
+        tap: &str,
+        preprocessing: &str,
+        data: &str,
+    ) -> Result<(), TeacherError> {
         let same = |field, expected: &str, found: &str| {
             if expected == found {
                 return Ok(());
@@ -626,7 +643,8 @@ impl GuidanceCache {
         same("teacher", teacher, &self.spec.teacher)?;
         same("tap", tap, &self.spec.tap)?;
         same("preprocessing", preprocessing, &self.spec.preprocessing)?;
-        same("augmentation", PLAIN, &self.spec.augmentation)
+        same("augmentation", PLAIN, &self.spec.augmentation)?;
+        same("data", data, &self.spec.data)
     }
 
     /// The cache as a source that may be read when a student is judged or drives.
@@ -714,6 +732,7 @@ mod tests {
             prompt: String::new(),
             preprocessing: "p".into(),
             augmentation: PLAIN.into(),
+            data: "d".into(),
             knows_truth: false,
             precision,
             shape: vec![2, 3],
@@ -777,15 +796,23 @@ mod tests {
     }
 
     #[test]
-    fn guidance_of_another_teacher_or_view_is_refused() {
+    fn guidance_of_another_teacher_view_or_data_set_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         fill(folder.path(), Precision::F16, &[0, 1, 2]);
         let other = CacheSpec { teacher: "u".into(), ..spec(Precision::F16) };
         assert!(matches!(CacheWriter::open(folder.path(), other, ids(10)), Err(TeacherError::OtherGuidance { .. })));
         let cache = GuidanceCache::open(folder.path()).unwrap();
-        assert!(cache.expect(folder.path(), "t", "planning-token", "p").is_ok());
-        let error = cache.expect(folder.path(), "t", "planning-token", "q").unwrap_err().to_string();
-        assert!(error.contains("preprocessing"), "{error}");
+        assert!(cache.expect(folder.path(), "t", "planning-token", "p", "d").is_ok());
+        for (preprocessing, data, word) in [("q", "d", "preprocessing"), ("p", "e", "data")] {
+            let error =
+                cache.expect(folder.path(), "t", "planning-token", preprocessing, data).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        let elsewhere = CacheSpec { data: "e".into(), ..spec(Precision::F16) };
+        assert!(matches!(
+            CacheWriter::open(folder.path(), elsewhere, ids(10)),
+            Err(TeacherError::OtherGuidance { .. })
+        ));
     }
 
     #[test]
@@ -854,7 +881,7 @@ mod tests {
         let writer = CacheWriter::open(folder.path(), view.clone(), ids(4)).unwrap();
         writer.write(0, &[row(0), row(1), row(2), row(3)].map(|r| r.map(Row::from))).unwrap();
         let cache = GuidanceCache::open(folder.path()).unwrap();
-        let error = cache.expect(folder.path(), "t", "planning-token", "p").unwrap_err().to_string();
+        let error = cache.expect(folder.path(), "t", "planning-token", "p", "d").unwrap_err().to_string();
         assert!(error.contains("augmentation") && error.contains("appearance-0000000000000007"), "{error}");
         // Nor does the plain harvest go on from it, count it, or find its shards.
         assert!(CacheWriter::open(folder.path(), spec(Precision::F16), ids(4)).is_err());

@@ -2,7 +2,6 @@
 
 use crate::TeacherError;
 use apprentice_core::hash::content_hash;
-use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -66,20 +65,6 @@ impl TextTokenizer {
     /// Says what the document lacks.
     pub fn from_json(json: &str) -> Result<Self, TeacherError> {
         let inner = json.parse().map_err(|e: tokenizers::Error| TeacherError::Tokenizer { reason: e.to_string() })?;
-        Self::over(inner)
-    }
-
-    /// From a `tokenizer.json` file; special tokens that it lacks are added behind its vocabulary.
-    ///
-    /// # Errors
-    /// Names the file and what is wrong with it.
-    pub fn open(path: &Path) -> Result<Self, TeacherError> {
-        let json = apprentice_store::read_text(path)?;
-        let mut inner: Tokenizer = json
-            .parse()
-            .map_err(|e: tokenizers::Error| TeacherError::Tokenizer { reason: format!("{}: {e}", path.display()) })?;
-        let special: Vec<_> = SPECIAL_TOKENS.iter().map(|t| AddedToken::from(*t, true)).collect();
-        inner.add_special_tokens(&special);
         Self::over(inner)
     }
 

@@ -24,6 +24,7 @@ impl Giver for Model {
             prompt: "q".into(),
             preprocessing: "p".into(),
             augmentation: "none".into(),
+            data: "d".into(),
             knows_truth: false,
             precision,
             shape,

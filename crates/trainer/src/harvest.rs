@@ -30,6 +30,11 @@ pub fn run(arguments: &Harvest, common: &Common, console: &Console) -> Result<()
         return Err(CliError::new(problem, "name other parts with --part, or make more worlds").into());
     }
     if !path.is_dir() {
+        if !arguments.published.is_default() {
+            let problem = format!("{} is a teacher of our own, which gives what it gives", path.display());
+            let hint = "the options of published models (--layers, --store, --questions, …) go with --teacher FOLDER";
+            return Err(CliError::new(problem, hint).into());
+        }
         let (teacher, teacher_hash) = load_teacher(&path, device)?;
         let (guide, taps) = (&teacher, &Tap::ALL);
         let giver = harvest::Harvest { guide, teacher_hash: &teacher_hash, set: &set, ids: &ids, taps };
@@ -65,7 +70,7 @@ pub fn run(arguments: &Harvest, common: &Common, console: &Console) -> Result<()
     let model = open(&path, asked, device)?;
     let asking = match &asked.prompt {
         Some(prompt) => Asking::own(prompt),
-        None if asked.draw => Asking::sets(&asked.questions)?.drawn(common.seed),
+        None if asked.draw => Asking::sets(&asked.questions)?.drawn(common.seed.unwrap_or_default()),
         None => Asking::sets(&asked.questions)?,
     };
     let config = PublishedConfig {
@@ -114,7 +119,10 @@ fn parts(names: &[String]) -> Result<Vec<Part>, BoxedError> {
         let found = Part::ALL.into_iter().find(|part| part.name() == name);
         found.ok_or_else(|| CliError::new(format!("there is no part `{name}`"), format!("parts are: {}", known())))
     };
-    Ok(names.iter().map(part).collect::<Result<_, _>>()?)
+    let mut parts: Vec<Part> = names.iter().map(part).collect::<Result<_, _>>()?;
+    parts.sort();
+    parts.dedup();
+    Ok(parts)
 }
 
 fn size(text: &str) -> Result<[usize; 2], BoxedError> {

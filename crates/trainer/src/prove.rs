@@ -11,8 +11,8 @@ use apprentice_core::driver::ConstantVelocity;
 use apprentice_data::{MakeConfig, Part, Size, WorldSet, make};
 use apprentice_distill::recipes::orion_lite::{Cell, MimicConfig};
 use apprentice_distill::{
-    Arm, DistillError, Evidence, ProveConfig, STUDENT_FILE, SharedRun, StartFiles, StudentRun, TEACHER_FILE,
-    TeacherRun, TrainConfig, prove, report, resolve,
+    Arm, BatchPlanner, ConstantVelocityPlanner, DistillError, Evidence, ProveConfig, STUDENT_FILE, SharedRun,
+    StartFiles, StudentRun, TEACHER_FILE, TeacherRun, TrainConfig, ms_per_frame, open_planner, prove, report, resolve,
 };
 use apprentice_drive::{LoopConfig, MakePilot, Pilot, REPLAY_FOLDER, ReplayConfig, RunOptions, drive_all};
 use apprentice_eval::replay::Replay;
@@ -23,6 +23,7 @@ use apprentice_sim::ExpertMode;
 use apprentice_teacher::TeacherConfig;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tch::Device;
 
 /// How much of everything a size is.
 struct Scale {
@@ -114,6 +115,7 @@ impl Scale {
         let mut student = StudentRun::base(StudentConfig::nano());
         student.train = train(self.student_steps, 0.25);
         student.mimic = MimicConfig::for_small_latents();
+        student.answer_labels = 1.0;
         let mut shared = SharedRun::new(Cell::Both);
         shared.train = train(self.student_steps, 0.25);
         ProveConfig {
@@ -171,13 +173,20 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
     }
     let size = size_named(&arguments.size)?;
     let scale = Scale::of(size);
-    let mut settings = common.set.clone();
-    settings.extend(
-        (common.seed != 0)
-            .then(|| format!("seeds={:?}", scale.seeds.iter().map(|s| s + common.seed).collect::<Vec<_>>())),
-    );
+    let seed = common.seed.unwrap_or_default();
+    let mut settings = vec![];
+    if common.seed.is_some() {
+        settings.push(format!("seeds={:?}", scale.seeds.iter().map(|s| s + seed).collect::<Vec<_>>()));
+        settings.push(format!("teacher.train.seed={seed}"));
+    }
+    settings.extend(common.set.iter().cloned());
     let defaults = scale.config();
     let config: ProveConfig = resolve("none", |_| Ok(defaults.clone()), common.config.as_deref(), &settings)?;
+    let presets = |c: &ProveConfig| [c.student.model.preset.clone(), c.teacher.model.preset.clone()];
+    if presets(&config) != presets(&defaults) {
+        let hint = "set the sizes themselves, such as student.model.width; `apprentice train planner --dry-run` lists those of a preset";
+        return Err(CliError::new("a proof has no presets: the name alone would change", hint).into());
+    }
     if common.dry_run {
         console.answer(&config, || toml::to_string_pretty(&config).unwrap_or_else(|e| format!("# {e}")));
         return Ok(());
@@ -185,7 +194,7 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
     config.start.as_ref().map_or(Ok(()), check_start)?;
     let out = &arguments.out;
     let threads = common.threads.unwrap_or_default();
-    make(&MakeConfig { out: out.join("worlds"), size, seed: common.seed, threads }, console)?;
+    make(&MakeConfig { out: out.join("worlds"), size, seed, threads }, console)?;
     let set = Arc::new(WorldSet::open(out.join("worlds"))?);
     let proof = out.join("proof");
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -195,7 +204,7 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
 
     let mut drivers = vec![expert(&set, out, scale.driven_worlds, threads, console)?];
     for arm in table_order(&config.arms) {
-        drivers.push(drive(arm, &set, &config, out, scale.driven_worlds, threads, console)?);
+        drivers.push(drive(arm, &set, &config, out, scale.driven_worlds, threads, device, console)?);
     }
     apprentice_store::write_json(&out.join(INDEX_FILE), &Index::new("proof/prove.json".into(), drivers))?;
     let path = out.join("report.html");
@@ -246,7 +255,11 @@ fn folder(arm: Arm, config: &ProveConfig) -> PathBuf {
     }
 }
 
-/// Drive an arm in closed loop, unless that is done, and list its files.
+/// Moments that are planned one by one to see how long that takes.
+const TIMED_MOMENTS: usize = 40;
+
+/// Time an arm, drive it in closed loop unless that is done, and list its files.
+#[allow(clippy::too_many_arguments)]
 fn drive(
     arm: Arm,
     set: &Arc<WorldSet>,
@@ -254,6 +267,7 @@ fn drive(
     out: &Path,
     worlds: usize,
     threads: usize,
+    device: Device,
     console: &Console,
 ) -> Result<DriverFiles, BoxedError> {
     let folder = folder(arm, config);
@@ -267,6 +281,12 @@ fn drive(
         Some(file) => apprentice_core::hash::content_hash(&apprentice_store::read_bytes(file)?),
         None => arm.name().into(),
     };
+    let planner: Box<dyn BatchPlanner> = match &file {
+        Some(file) => open_planner(file, device)?.0,
+        None => Box::new(ConstantVelocityPlanner),
+    };
+    let ms_per_frame = Some(ms_per_frame(planner.as_ref(), set, config.part, TIMED_MOMENTS)?);
+    drop(planner);
     let driving = Path::new("drive").join(arm.name());
     if drives(arm) {
         let make = || -> Result<Pilot, BoxedError> {
@@ -283,6 +303,7 @@ fn drive(
         open_loop: config.protocols.iter().map(judged).collect(),
         plot: if arm == Arm::Teacher { "Teacher" } else { "Students" }.into(),
         training: file.is_some().then_some(folder),
+        ms_per_frame,
         driving: drives(arm).then_some(driving),
     })
 }

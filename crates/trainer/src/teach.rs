@@ -9,7 +9,7 @@ use apprentice_data::WorldSet;
 use apprentice_distill::recipes::orion_lite::Cell;
 use apprentice_distill::{
     Done, Guides, Pace, SCORES_FILE, STUDENT_FILE, SharedRun, SharedTask, StudentRun, StudentTask, TEACHER_FILE, Task,
-    TeacherRun, TeacherScores, TeacherTask, TrainConfig, load_student, load_teacher, resolve, train,
+    TeacherRun, TeacherScores, TeacherTask, load_student, load_teacher, resolve, train,
 };
 use apprentice_planner::StudentConfig;
 use apprentice_report::ModelCard;
@@ -37,13 +37,9 @@ fn configured<T: Serialize + DeserializeOwned>(
     preset_key: &str,
     defaults: impl Fn(Option<&str>) -> Result<T, apprentice_distill::DistillError>,
 ) -> Result<T, BoxedError> {
-    let mut settings = vec![format!("train.seed={}", common.seed)];
+    let mut settings: Vec<_> = common.seed.iter().map(|seed| format!("train.seed={seed}")).collect();
     settings.extend(common.set.iter().cloned());
     Ok(resolve(preset_key, defaults, common.config.as_deref(), &settings)?)
-}
-
-fn pace(config: &TrainConfig) -> Pace {
-    Pace { steps: config.steps, checkpoint_every: config.checkpoint_every, log_every: config.log_every }
 }
 
 #[derive(Serialize)]
@@ -86,7 +82,7 @@ pub fn planner(arguments: &Train, common: &Common, console: &Console) -> Result<
     if dry(common, &run, console) {
         return Ok(());
     }
-    let pace = pace(&run.train);
+    let pace = Pace::of(&run.train);
     let guides = Guides {
         start: arguments.from.as_deref().map(|path| load_student(path, device)).transpose()?,
         ..Guides::default()
@@ -104,7 +100,7 @@ pub fn teacher(arguments: &Train, common: &Common, console: &Console) -> Result<
     if dry(common, &run, console) {
         return Ok(());
     }
-    let pace = pace(&run.train);
+    let pace = Pace::of(&run.train);
     let seed = run.train.seed;
     let start = arguments.from.as_deref().map(|path| load_teacher(path, device)).transpose()?;
     let mut task = TeacherTask::new(&set, run, start, device)?;
@@ -186,6 +182,10 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
             CliError::new(format!("there is no recipe `{}`", arguments.recipe), "recipes are: orion-lite").into()
         );
     }
+    if arguments.variant == VariantName::SharedVision && (arguments.pseudo_labels || arguments.from.is_some()) {
+        let problem = "--variant shared-vision takes neither --pseudo-labels nor --from";
+        return Err(CliError::new(problem, "leave them out, or take --variant own-encoder").into());
+    }
     let device = choose(arguments.device, console)?;
     let set = worlds(&arguments.data)?;
     let path = teacher_file(arguments.teacher.as_deref())?;
@@ -194,13 +194,14 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
     let open = |tap: Tap| -> Result<GuidanceCache, BoxedError> {
         let folder = arguments.guidance.join(tap.name());
         let cache = GuidanceCache::open(&folder)?;
-        cache.expect(&folder, &teacher_hash, tap.name(), &preprocessing)?;
+        cache.expect(&folder, &teacher_hash, tap.name(), &preprocessing, set.hash())?;
         Ok(cache)
     };
     let (tokens, trajectories) = (open(Tap::PlanningToken)?, open(Tap::Trajectories)?);
     let guides = Guides {
         start: arguments.from.as_deref().map(|path| load_student(path, device)).transpose()?,
         teacher: Some(&teacher),
+        planner: Some(&teacher.vs),
         teacher_hash: Some(teacher_hash.clone()),
         identity: format!("{} {}", tokens.hash(), trajectories.hash()),
         tokens: Some(Box::new(tokens)),
@@ -226,7 +227,7 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
             if dry(common, &run, console) {
                 return Ok(());
             }
-            let pace = pace(&run.train);
+            let pace = Pace::of(&run.train);
             let mut task = StudentTask::new(&set, run, guides, device)?;
             finish(&mut task, &arguments.out, STUDENT_FILE, pace, console)
         }
@@ -235,7 +236,7 @@ pub fn distill(arguments: &Distill, common: &Common, console: &Console) -> Resul
             if dry(common, &run, console) {
                 return Ok(());
             }
-            let pace = pace(&run.train);
+            let pace = Pace::of(&run.train);
             let vision_tokens = Box::new(open(Tap::VisionTokens)?);
             let mut task = SharedTask::new(&set, run, guides, vision_tokens)?;
             finish(&mut task, &arguments.out, STUDENT_FILE, pace, console)

@@ -124,6 +124,18 @@ fn guidance() {
     let taught = ["--teacher", "another/teacher.safetensors", "--guidance", &stage.guidance, "--data", &stage.data];
     let words = short(&[&["distill", "--out", "other"], &taught[..]].concat(), STUDENT);
     refused(PROGRAM, &words, folder, &["teacher"]);
+    // Guidance of other worlds, whose samples have the same names.
+    let make = ["worlds", "make", "--out", "elsewhere", "--size", "tiny", "--seed", "9"];
+    succeed(PROGRAM, &make, folder);
+    let taught = ["--teacher", &stage.teacher, "--guidance", &stage.guidance, "--data", "worlds:elsewhere"];
+    let words = short(&[&["distill", "--out", "other"], &taught[..]].concat(), STUDENT);
+    refused(PROGRAM, &words, folder, &["guidance", "data"]);
+    let again = ["harvest", "--teacher", &stage.teacher, "--data", "worlds:elsewhere", "--out", &stage.guidance];
+    refused(PROGRAM, &again, folder, &["guidance", "data"]);
+    // What would be ignored is refused.
+    let shared = [&words[..], &["--variant", "shared-vision", "--pseudo-labels"]].concat();
+    refused(PROGRAM, &shared, folder, &["--pseudo-labels"]);
+    refused(PROGRAM, &[&again[..], &["--store", "int8"]].concat(), folder, &["--store"]);
 }
 
 #[test]
@@ -149,6 +161,17 @@ fn configurations() {
     std::fs::write(&file, good).unwrap();
     let dry = [&configured[..], &["--dry-run"]].concat();
     survives_mutations(PROGRAM, &dry, folder, "run.toml", &["run.toml"], if full() { 500 } else { 20 }, 75);
+    // A seed in the file counts, unless the command line has one.
+    let seed_of = |more: &[&str]| {
+        std::fs::write(&file, good.replace("steps = 7", "steps = 7\nseed = 5")).unwrap();
+        let answer = succeed(PROGRAM, &[&dry[..], &["--json"], more].concat(), folder);
+        serde_json::from_str::<serde_json::Value>(&answer).unwrap()["train"]["seed"].as_u64()
+    };
+    assert_eq!([seed_of(&[]), seed_of(&["--seed", "6"])], [Some(5), Some(6)]);
+    let proof = ["prove", "--dry-run", "--set", "student.model.preset=tiny"];
+    refused(PROGRAM, &proof, folder, &["preset"]);
+    let export = ["export", "run/student.safetensors", "--data", &stage.data, "--out", "s.onnx", "--dry-run"];
+    refused(PROGRAM, &export, folder, &["--dry-run"]);
     std::fs::remove_file(&file).unwrap();
     refused(PROGRAM, &configured, folder, &["run.toml"]);
     // Values of the right type that cannot be.

@@ -48,10 +48,15 @@ pub fn needs_libtorch(verb: &Verb) -> bool {
 /// Refuse settings that a verb would not read.
 ///
 /// # Errors
-/// When `--config` or `--set` stand beside a verb that has no configuration.
+/// When `--config` or `--set` stand beside a verb that has no configuration, or `--dry-run` beside one that would act all the same.
 pub fn check_settings(arguments: &Arguments) -> Result<(), BoxedError> {
     let configured = matches!(arguments.verb, Verb::Train(_) | Verb::Distill(_) | Verb::Prove(_));
     let common = &arguments.common;
+    let makes = matches!(arguments.verb, Verb::Worlds(_) | Verb::Harvest(_) | Verb::Drive(_));
+    if common.dry_run && !configured && !makes {
+        let hint = "only `worlds make`, `train`, `harvest`, `distill`, `prove` and `drive` take --dry-run";
+        return Err(CliError::new("this command has nothing to say beforehand with --dry-run", hint).into());
+    }
     let (name, given) = match (&common.config, common.set.first()) {
         (Some(path), _) => ("--config", path.display().to_string()),
         (None, Some(setting)) => ("--set", setting.clone()),

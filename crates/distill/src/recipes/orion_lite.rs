@@ -37,16 +37,6 @@ use apprentice_planner::loss::{PlanLosses, PlanWeights};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
-/// Whose eyes the student has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Variant {
-    /// The teacher's frozen vision tokens; a one-query decoder replaces the language model (the paper's).
-    SharedVision,
-    /// Its own encoder.
-    OwnEncoder,
-}
-
 /// Which losses act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -39,11 +39,11 @@ impl Default for PlanWeights {
 pub struct PlanLosses {
     /// Mean absolute error of known waypoints, metres per coordinate.
     pub l1: Tensor,
-    /// Mean over known steps of `max(0, 1 m − distance to the nearest boundary)`.
+    /// Mean over known steps of own plans of `max(0, 1 m − distance to the nearest boundary)`.
     pub boundary: Tensor,
-    /// Mean over known steps of the two hinges, 1.5 m to the side and 3 m ahead.
+    /// Mean over the same of the two hinges, 1.5 m to the side and 3 m ahead.
     pub collision: Tensor,
-    /// Mean over known steps of the angle to the nearest divider, radians.
+    /// Mean over the same of the angle to the nearest divider, radians.
     pub direction: Tensor,
     /// KL(q ‖ p) per latent dimension; zero without a posterior.
     pub kl: Tensor,
@@ -183,7 +183,9 @@ pub fn planning(plan: &PlanOutput, targets: &Targets, command: &Tensor, start_we
     let device = command.device();
     let selected = plan.selected(command);
     let mask = &targets.future_mask;
-    let known = mask.sum(Kind::Float).clamp_min(1.0);
+    // The constraints act where edges and agents are known, and are averaged over that.
+    let constrained = targets.scenes.iter().filter(|scene| scene.planning && scene.own_plan);
+    let steps = constrained.map(|scene| scene.future_steps as f64).sum::<f64>().max(1.0);
     let weights: Vec<f32> =
         targets.scenes.iter().map(|scene| if starts(scene) { start_weight as f32 } else { 1.0 }).collect();
     let weighed = mask * Tensor::from_slice(&weights).unsqueeze(1).to_device(device);
@@ -218,7 +220,7 @@ pub fn planning(plan: &PlanOutput, targets: &Targets, command: &Tensor, start_we
     let [bx, by, b_on, ax, ay, a_on, yaw, yaw_on] =
         columns.map(|c| Tensor::from_slice(&c).reshape(shape).to_device(device));
     let (x, y) = (selected.select(2, 0), selected.select(2, 1));
-    let mean = |terms: Tensor, on: &Tensor| (terms * on).sum(Kind::Float) / &known;
+    let mean = |terms: Tensor, on: &Tensor| (terms * on).sum(Kind::Float) / steps;
     let hinge = |limit: f64, d: Tensor| (d * -1.0 + limit).relu();
 
     let to_boundary = ((&x - bx).square() + (&y - by).square() + 1e-6).sqrt();

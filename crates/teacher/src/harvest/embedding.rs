@@ -133,6 +133,7 @@ impl<'a> Embedding<'a> {
             prompt: if source.is_empty() { String::new() } else { content_hash(source.as_bytes())[..16].into() },
             preprocessing: content_hash(rig.as_bytes())[..16].into(),
             augmentation: self.view.name(),
+            data: self.set.hash().into(),
             knows_truth,
             precision: self.store,
             shape,

@@ -42,11 +42,6 @@ impl Tap {
         }
     }
 
-    /// From the command line's word.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.name() == name)
-    }
-
     /// Latents in half precision; trajectories keep their millimetres.
     pub fn precision(self) -> Precision {
         match self {
@@ -164,6 +159,7 @@ impl Harvest<'_> {
             prompt: String::new(),
             preprocessing: self.guide.preprocessing().hash(),
             augmentation: View::Plain.name(),
+            data: self.set.hash().into(),
             knows_truth: false,
             precision: tap.precision(),
             shape,

@@ -275,6 +275,7 @@ impl<'a> Published<'a> {
             prompt: content_hash(asked.as_bytes())[..16].into(),
             preprocessing: content_hash(rig.as_bytes())[..16].into(),
             augmentation: config.view.name(),
+            data: self.set.hash().into(),
             knows_truth: false,
             precision,
             shape,

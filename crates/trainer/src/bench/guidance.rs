@@ -38,6 +38,7 @@ fn make(folder: &Path, precision: Precision) -> Result<(), BoxedError> {
         prompt: String::new(),
         preprocessing: "none".into(),
         augmentation: "none".into(),
+        data: "made-up".into(),
         knows_truth: false,
         precision,
         shape: vec![64, 1, 4096],
