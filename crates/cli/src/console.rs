@@ -38,8 +38,8 @@ impl Console {
     /// A piece of an answer that comes bit by bit; not with `--json`.
     pub fn piece(&self, text: &str) {
         if !self.json {
-            print!("{text}");
-            std::io::Write::flush(&mut std::io::stdout()).ok();
+            let mut out = std::io::stdout().lock();
+            let _ = write!(out, "{text}").and_then(|()| out.flush());
         }
     }
 

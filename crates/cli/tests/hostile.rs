@@ -276,6 +276,7 @@ fn run_folders_and_command_lines() {
     here(&[&EVAL[..], &["stop", "--part", "none"]].concat(), &["none"]);
     here(&[&EVAL[..], &["stop", "--set", "train.steps=3"]].concat(), &["--set"]);
     here(&["drive", "--data", "worlds:maps", "--driver", "stop"], &["worlds.json"]);
+    here(&["drive", "--data", "worlds:worlds", "--driver", "stop", "--only", "test-99999"], &["test-99999"]);
     here(&["drive", "--maps", "worlds", "--routes", "routes.xml", "--driver", "stop"], &["routes.xml"]);
     here(&["bench", "speed"], &["speed"]);
 }

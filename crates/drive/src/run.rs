@@ -313,13 +313,17 @@ fn replay_indices(planned: &[Planned], replay: Option<&ReplayConfig>) -> Vec<usi
     driven.map(|(i, _)| i).take(at_most).collect()
 }
 
+/// Raised when the same worlds and the same driver would fare differently than with the program before: results of another version
+/// are not gone on with.
+const LOOP_VERSION: u32 = 2;
+
 /// What a journal is about.
 fn identity(planned: &[Planned], options: &RunOptions<'_>, driver: &str) -> String {
-    let mut text = format!("drive {} {} {driver}\n", env!("CARGO_PKG_VERSION"), options.identity);
+    let mut text = format!("drive {LOOP_VERSION} {} {driver}\n", options.identity);
     text += &serde_json::to_string(&(&options.run, &options.replay)).expect("plain data");
     for planned in planned {
         match planned {
-            Planned::Drive(job) => text += &format!("\n{} {} {}", job.id, job.town, job.world.seed),
+            Planned::Drive(job) => text += &format!("\n{} {} {} {:?}", job.id, job.town, job.world.seed, job.start),
             Planned::Skip(entry) => text += &format!("\n{} skipped", entry.id),
         }
     }

@@ -93,6 +93,11 @@ pub fn arms_table(arms: &[Arm]) -> Table {
             table.notes.push(format!("{name} ({}): {most} {of}, {} worlds", first.protocol.hash, first.all.worlds));
         }
     }
+    let seeds: std::collections::BTreeSet<_> =
+        arms.iter().flat_map(|a| &a.open_loop).filter_map(|r| r.subject.seed).collect();
+    if let [seed] = seeds.into_iter().collect::<Vec<_>>()[..] {
+        table.notes.push(format!("one training run a row: seed {seed}"));
+    }
     if closed {
         table.notes.push("closed loop: scored over the routes driven; ± is half of the 95 % bootstrap interval".into());
     }

@@ -147,6 +147,13 @@ fn comparison(folder: &Path, index: &Index, page: &Path) -> Result<Report, Repor
         ],
         ..Report::default()
     };
+    if proof.seeds.len() > 1 {
+        let tables = index.proof.with_extension("md");
+        report.notes.push(format!(
+            "Rows, plots and closed loop are those of one seed; the gates are over all. Every arm over all seeds: {}.",
+            tables.display()
+        ));
+    }
     for driver in &index.drivers {
         report.arms.push(arm(folder, driver)?);
         if let Some(run) = &driver.training {

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = Console::new(arguments.common.json, arguments.common.quiet);
-    if let Some(threads) = arguments.common.threads {
+    if let Some(threads) = arguments.common.threads.filter(|&threads| threads > 0) {
         apprentice_nn::set_threads(threads);
     }
     match commands::check_settings(&arguments).and_then(|()| run(&arguments, &console)) {

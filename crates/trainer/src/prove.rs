@@ -197,10 +197,8 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
     make(&MakeConfig { out: out.join("worlds"), size, seed, threads }, console)?;
     let set = Arc::new(WorldSet::open(out.join("worlds"))?);
     let proof = out.join("proof");
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let workers = if threads == 0 { cores } else { threads };
     let device = crate::device::choose(arguments.device, console)?;
-    let report = prove(&set, &config, &proof, workers, device, console)?;
+    let report = prove(&set, &config, &proof, workers(threads), device, console)?;
 
     let mut drivers = vec![expert(&set, out, scale.driven_worlds, threads, console)?];
     for arm in table_order(&config.arms) {
@@ -226,6 +224,14 @@ fn pool(files: &[PathBuf], console: &Console) -> Result<(), BoxedError> {
     let report = report(&Evidence::pool(files)?)?;
     console.answer(&report, || report.markdown());
     Ok(())
+}
+
+/// So many threads; 0 means all cores.
+fn workers(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        threads => threads,
+    }
 }
 
 /// The expert first, then teacher, students, floors.
@@ -285,6 +291,8 @@ fn drive(
         Some(file) => open_planner(file, device)?.0,
         None => Box::new(ConstantVelocityPlanner),
     };
+    // A driver of the closed loop may have left another number behind.
+    apprentice_nn::set_threads(workers(threads));
     let ms_per_frame = Some(ms_per_frame(planner.as_ref(), set, config.part, TIMED_MOMENTS)?);
     drop(planner);
     let driving = Path::new("drive").join(arm.name());

@@ -2,7 +2,7 @@
 
 use super::Factory;
 use super::worlds::part_named;
-use crate::arguments::{Common, Drive};
+use crate::arguments::{Common, Drive, EngineName};
 use crate::source::Source;
 use crate::{CliError, Console, shipped};
 use apprentice_core::BoxedError;
@@ -52,7 +52,7 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
         (Some(maps), Some(routes), None) => {
             let config =
                 DriveConfig { threads, out: drive.out.clone(), replay, ..route_config(drive, common, maps, routes) };
-            run(&config, &identity(&driver)?, &make, Some(&write_replay), console)?
+            run(&config, &identity(&driver, drive.engine)?, &make, Some(&write_replay), console)?
         }
         (None, None, Some(Source::Worlds(dir))) => {
             let set = WorldSet::open(dir)?;
@@ -62,7 +62,7 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
                 out: drive.out.clone(),
                 replay,
                 on_replay: Some(&write_replay),
-                identity: content_hash(format!("{}\n{}", identity(&driver)?, set.hash()).as_bytes()),
+                identity: content_hash(format!("{}\n{}", identity(&driver, drive.engine)?, set.hash()).as_bytes()),
             };
             drive_all(world_jobs(&set, part_named(&drive.part)?, &drive.only, drive.limit)?, &options, &make, console)?
         }
@@ -138,14 +138,15 @@ fn driver_name(drive: &Drive) -> Result<String, BoxedError> {
     Ok(shipped::or_shipped(named, shipped::STUDENT, hint)?.display().to_string())
 }
 
-/// What decides the driver's behaviour: its file's bytes, or its name.
-fn identity(driver: &str) -> Result<String, BoxedError> {
+/// What decides the driver's behaviour: its file's bytes and the engine that runs it, or its name.
+fn identity(driver: &str, engine: EngineName) -> Result<String, BoxedError> {
     if !driver.contains('.') {
         return Ok(driver.into());
     }
     let bytes = std::fs::read(driver)
         .map_err(|e| CliError::new(format!("cannot read the driver {driver}: {e}"), "check the path"))?;
-    Ok(content_hash(&bytes))
+    let engine = if driver.ends_with(".onnx") { format!(" {engine:?}") } else { String::new() };
+    Ok(content_hash(&bytes) + &engine)
 }
 
 /// Generated worlds as routes to drive: those of a part, perhaps only some, perhaps only the first.
@@ -158,6 +159,12 @@ pub fn world_jobs(
     only: &[String],
     limit: Option<usize>,
 ) -> Result<Vec<Planned>, BoxedError> {
+    let here = |id: &str| set.split().worlds.iter().any(|w| w.part == part && w.id == id);
+    if let Some(unknown) = only.iter().find(|id| !here(id)) {
+        let problem =
+            format!("there is no world `{unknown}` in the part `{}` of {}", part.name(), set.root().display());
+        return Err(CliError::new(problem, "`split.json` there lists the worlds of every part").into());
+    }
     let wanted = |id: &str| only.is_empty() || only.iter().any(|o| o == id);
     let specs = set.split().worlds.iter().filter(|w| w.part == part && wanted(&w.id));
     specs
