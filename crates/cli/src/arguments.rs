@@ -42,6 +42,13 @@ pub struct Common {
     pub set: Vec<String>,
 }
 
+impl Common {
+    /// The seed that was named, or 0.
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or_default()
+    }
+}
+
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub enum Verb {

@@ -104,6 +104,14 @@ pub fn processor(device: Device) -> serde_json::Value {
     }
 }
 
+/// A run's identity with the hash of the published weights that its encoder begins with, if any.
+pub(crate) fn with_backbone(mut identity: serde_json::Value, hash: Option<&str>) -> serde_json::Value {
+    if let Some(hash) = hash {
+        identity["backbone"] = hash.into();
+    }
+    identity
+}
+
 fn first_difference(path: &str, a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
     use serde_json::Value::Object;
     match (a, b) {

@@ -254,7 +254,7 @@ impl Task for StudentTask<'_> {
     }
 
     fn identity(&self) -> serde_json::Value {
-        let mut identity = serde_json::json!({
+        let identity = serde_json::json!({
             "kind": "student",
             "run": self.run,
             "data": self.set.hash(),
@@ -263,10 +263,7 @@ impl Task for StudentTask<'_> {
             "guidance": self.guides.identity,
             "threads": crate::run::processor(self.student.vs.device()),
         });
-        if let Some(hash) = &self.backbone {
-            identity["backbone"] = hash.as_str().into();
-        }
-        identity
+        crate::run::with_backbone(identity, self.backbone.as_deref())
     }
 
     fn step(&mut self, step: u64) -> Result<(StepReport, Vec<(&'static str, f64)>), DistillError> {

@@ -169,17 +169,14 @@ impl Task for TeacherTask {
     }
 
     fn identity(&self) -> serde_json::Value {
-        let mut identity = serde_json::json!({
+        let identity = serde_json::json!({
             "kind": "teacher",
             "run": self.run,
             "start": self.start,
             "data": self.set.hash(),
             "threads": crate::run::processor(self.teacher.vs.device()),
         });
-        if let Some(hash) = &self.backbone {
-            identity["backbone"] = hash.as_str().into();
-        }
-        identity
+        crate::run::with_backbone(identity, self.backbone.as_deref())
     }
 
     fn step(&mut self, step: u64) -> Result<(StepReport, Vec<(&'static str, f64)>), DistillError> {

@@ -2,8 +2,8 @@
 
 /// Assign every row to a different column so that the summed cost is least.
 ///
-/// `cost` is row-major, `rows` × `columns`, `rows <= columns`; what is no finite number counts as dearer than all else. Returns the column of each row. Ties go to the
-/// column that is reached first, so equal inputs give equal answers.
+/// `cost` is row-major, `rows` × `columns`, `rows <= columns`; what is no finite number counts as dearer than all else. Returns the
+/// column of each row. Ties go to the column that is reached first, so equal inputs give equal answers.
 ///
 /// # Panics
 /// If there are more rows than columns, or `cost` has another length.
@@ -81,6 +81,12 @@ mod tests {
             }
         }
         least
+    }
+
+    #[test]
+    fn what_is_no_number_is_taken_last() {
+        assert_eq!(assign(&[f32::NAN, 2.0, 1.0, f32::INFINITY], 2, 2), [1, 0]);
+        assert_eq!(assign(&[f32::NAN; 4], 2, 2).len(), 2);
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn ask(arguments: &TeacherRun, common: &Common, console: &Console) -> Result<(),
         temperature: arguments.temperature,
         top_p: arguments.top_p,
         top_k: arguments.top_k,
-        seed: common.seed.unwrap_or_default(),
+        seed: common.seed(),
     };
     let ask = Ask { text: arguments.prompt.clone(), chat: arguments.chat, max_tokens: arguments.max_tokens, choice };
     let images = pictures(&arguments.image)?;

@@ -70,7 +70,7 @@ pub fn run(arguments: &Harvest, common: &Common, console: &Console) -> Result<()
     let model = open(&path, asked, device)?;
     let asking = match &asked.prompt {
         Some(prompt) => Asking::own(prompt),
-        None if asked.draw => Asking::sets(&asked.questions)?.drawn(common.seed.unwrap_or_default()),
+        None if asked.draw => Asking::sets(&asked.questions)?.drawn(common.seed()),
         None => Asking::sets(&asked.questions)?,
     };
     let config = PublishedConfig {

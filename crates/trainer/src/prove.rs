@@ -173,7 +173,7 @@ pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), 
     }
     let size = size_named(&arguments.size)?;
     let scale = Scale::of(size);
-    let seed = common.seed.unwrap_or_default();
+    let seed = common.seed();
     let mut settings = vec![];
     if common.seed.is_some() {
         settings.push(format!("seeds={:?}", scale.seeds.iter().map(|s| s + seed).collect::<Vec<_>>()));

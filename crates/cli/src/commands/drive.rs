@@ -79,7 +79,7 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
 }
 
 fn loop_config(common: &Common) -> LoopConfig {
-    LoopConfig { seed: common.seed.unwrap_or_default(), ..LoopConfig::default() }
+    LoopConfig { seed: common.seed(), ..LoopConfig::default() }
 }
 
 fn route_config(drive: &Drive, common: &Common, maps: &Path, routes: &Path) -> DriveConfig {
@@ -124,8 +124,7 @@ fn dry_run(drive: &Drive, common: &Common, console: &Console) -> Result<(), Boxe
 fn first_drive(drive: &Drive, common: &Common, factory: &Factory, console: &Console) -> Result<(), BoxedError> {
     let out = drive.out.clone().unwrap_or_else(|| PathBuf::from("runs/first-drive"));
     let worlds = out.join("worlds");
-    let config =
-        MakeConfig { out: worlds.clone(), size: Size::Tiny, seed: common.seed.unwrap_or_default(), threads: 0 };
+    let config = MakeConfig { out: worlds.clone(), size: Size::Tiny, seed: common.seed(), threads: 0 };
     make_worlds(&config, console)?;
     let named = Drive { data: Some(Source::Worlds(worlds)), out: Some(out), replay: true, ..drive.clone() };
     drive_with(&named, common, factory, console)

@@ -22,12 +22,8 @@ pub fn make(make: &WorldsMake, common: &Common, console: &Console) -> Result<(),
             });
         return Ok(());
     }
-    let config = MakeConfig {
-        out: make.out.clone(),
-        size,
-        seed: common.seed.unwrap_or_default(),
-        threads: common.threads.unwrap_or_default(),
-    };
+    let config =
+        MakeConfig { out: make.out.clone(), size, seed: common.seed(), threads: common.threads.unwrap_or_default() };
     let index = make_worlds(&config, console)?;
     console.answer(&index, || {
         let mut text = format!("{}\n", make.out.display());
