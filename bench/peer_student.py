@@ -5,7 +5,8 @@
 
 FOLDER holds `student.safetensors` and `fixture.safetensors`. The first line of the answer is the largest difference of any output
 to the fixture's, relative to the largest value in it; then every word on standard input (`train`, `infer`) is answered with
-milliseconds. A training step is forward, the mean square of every output as the loss, backward and AdamW with clipping.
+milliseconds. Inference computes what the plan needs and no other head. A training step is forward, the mean square of every
+output as the loss, backward and AdamW with clipping.
 """
 
 import json, pathlib, struct, sys, time
@@ -199,9 +200,6 @@ class Student:
             agents = self.decoder(f"{k}.agents.layers.{i}", agents, code(self.references), bev_keys, bev)
         raw = self.mlp(k + ".agents.box", agents)
         boxes = torch.cat([raw[..., :2] * 4 + self.references, raw[..., 2:8], raw[..., 8:] * 4], 2)
-        motion = self.mlp(k + ".agents.motion", agents)
-        modes = c["motion_modes"]
-        paths = (motion[..., : modes * 12] * 2).reshape(batch, -1, modes, 6, 2).cumsum(3)
 
         instances, points = c["map_instances"], c["map_points"]
         reference = w[k + ".map.reference"]
@@ -242,21 +240,22 @@ class Student:
         ego = self.norm(k + ".ego.norm", ego)
         flat = self.linear(k + ".ego.flat", self.conv_bn(k + ".ego.squeeze", coarse).relu_().flatten(1, 3)).relu()
         latent = self.mlp(k + ".ego.latent", torch.cat([ego.squeeze(1), state, light, flat], 1))
-        # The heads that nothing downstream reads are left out of driving, as on our side.
-        unread = {} if plan_only else {
+        plan = self.planner(latent, speed, future, noise)
+        if plan_only:
+            return plan
+        motion = self.mlp(k + ".agents.motion", agents)
+        modes = c["motion_modes"]
+        return {
             "bev": self.conv(k + ".bev_head", fine),
             "image": self.conv(k + ".image_head", stride8).unflatten(0, (batch, cameras)),
             "light_logits": self.mlp(k + ".light.class", light),
-        }
-        return {
-            **unread,
             "agent_logits": self.mlp(k + ".agents.class", agents),
             "boxes": boxes,
-            "motion": paths,
+            "motion": (motion[..., : modes * 12] * 2).reshape(batch, -1, modes, 6, 2).cumsum(3),
             "motion_logits": motion[..., modes * 12 :],
             "map_logits": self.mlp(k + ".map.class", elements),
             "map_points": lines,
-            **self.planner(latent, speed, future, noise),
+            **plan,
         }
 
 

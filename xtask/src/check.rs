@@ -1,12 +1,18 @@
 //! Formatting, lints, docs, and the arrows between rooms.
 
-use crate::{Failure, root, run};
+use crate::{Failure, command, root, run};
 use std::collections::BTreeMap;
 use std::fs;
 
 /// Run every static check.
 pub fn check() -> Result<(), Failure> {
     arrows()?;
+    for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if !command("cargo", &[tool, "--version"]).output().is_ok_and(|o| o.status.success()) {
+            let hint = format!("install it, with rustup: `rustup component add {component}`");
+            return Err(Failure::with_hint(format!("`cargo {tool}` does not run"), hint));
+        }
+    }
     run("cargo", &["fmt", "--all", "--check"]).map_err(|e| Failure::with_hint(e.message, "run `cargo fmt --all`"))?;
     run("cargo", &["clippy", "--quiet", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }

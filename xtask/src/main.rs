@@ -51,25 +51,35 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_path_buf()
 }
 
-/// Run a program in the workspace root with its output shown; an error names the command line.
+/// A program to be run in the workspace root. What Cargo builds goes to `target` there, wherever the user keeps other
+/// projects' builds: the programs find libtorch by their place beside it.
+pub fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "CARGO_BUILD_TARGET"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Run such a program with its output shown; an error names the command line.
 pub fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
-    let status = Command::new(program)
-        .args(arguments)
-        .current_dir(root())
-        .status()
-        .map_err(|e| format!("cannot start `{program}`: {e}"))?;
+    let status = command(program, arguments).status().map_err(|e| format!("cannot start `{program}`: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{program} {}` failed: {status}", arguments.join(" ")).into()) }
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let only = |rest: &[&str], known: &[&str]| rest.iter().all(|word| known.contains(word));
     let result = match words.split_first() {
-        Some((&"setup", rest)) => setup::setup(rest.contains(&"--cuda"))
+        Some((&"setup", rest)) if only(rest, &["--cuda", "--captions"]) => setup::setup(rest.contains(&"--cuda"))
             .and_then(|()| if rest.contains(&"--captions") { setup::captions() } else { Ok(()) }),
         Some((&"sentence-encoder", [])) => setup::sentence_encoder(),
         Some((&"check", [])) => setup::setup(false).and_then(|()| check::check()),
-        Some((&"test", rest)) => setup::setup(false).and_then(|()| test::test(rest.contains(&"--full"))),
+        Some((&"test", rest)) if only(rest, &["--full"]) => {
+            setup::setup(false).and_then(|()| test::test(rest.contains(&"--full")))
+        }
         Some((&"mutations", [])) => setup::setup(false).and_then(|()| mutations::mutations()),
         Some((&"demo", rest)) => setup::setup(false).and_then(|()| demo::demo(rest)),
         _ => {

@@ -1,17 +1,14 @@
 //! Damaged inputs by the hundred thousand: no reader may panic.
 
-use crate::{Failure, root};
-use std::process::Command;
+use crate::{Failure, command};
 
 /// How many inputs a run must give in all.
 const AT_LEAST: u64 = 100_000;
 
 /// Run the mutation tests of the readers at full length, and count their inputs.
 pub fn mutations() -> Result<(), Failure> {
-    let output = Command::new("cargo")
-        .args(["test", "--release", "--workspace", "--test", "mutations", "--", "--show-output"])
+    let output = command("cargo", &["test", "--release", "--workspace", "--test", "mutations", "--", "--show-output"])
         .env("APPRENTICE_TEST_FULL", "1")
-        .current_dir(root())
         .stderr(std::process::Stdio::inherit())
         .output()
         .map_err(|e| format!("cannot start cargo test: {e}"))?;

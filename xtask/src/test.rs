@@ -1,8 +1,8 @@
 //! Every check and every test, with a count of what was skipped and why.
 
-use crate::{Failure, check, root, run, setup};
+use crate::{Failure, check, command, run, setup};
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Run the checks, build the binary, run all tests. With `full`, the slow suites too.
 pub fn test(full: bool) -> Result<(), Failure> {
@@ -14,10 +14,8 @@ pub fn test(full: bool) -> Result<(), Failure> {
     }
     check::check()?;
     run("cargo", &["build", "--release", "--workspace"])?;
-    let mut child = Command::new("cargo")
-        .args(["test", "--release", "--workspace", "--no-fail-fast", "--", "--show-output"])
+    let mut child = command("cargo", &["test", "--release", "--workspace", "--no-fail-fast", "--", "--show-output"])
         .env("APPRENTICE_TEST_FULL", if full { "1" } else { "" })
-        .current_dir(root())
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|e| format!("cannot start cargo test: {e}"))?;

@@ -873,7 +873,7 @@ pub struct Prove {
     #[arg(long, default_value = "runs/demo")]
     pub out: PathBuf,
     /// Run nothing: pool what earlier runs with other seeds left (proof/evidence.bin of each) into one table
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["size", "out"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["size", "out", "device"])]
     pub pool: Vec<PathBuf>,
     /// Which processor learns
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]

@@ -1,9 +1,11 @@
 //! Where output goes: documents and tables to stdout, progress and notes to stderr.
 
+use crate::CliError;
 use apprentice_core::{BoxedError, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::Write;
+use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -12,12 +14,13 @@ pub struct Console {
     json: bool,
     quiet: bool,
     bar: Mutex<Option<ProgressBar>>,
+    unsaid: Mutex<Option<std::io::Error>>,
 }
 
 impl Console {
     /// `json`: one JSON document on stdout. `quiet`: no progress.
     pub fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, bar: Mutex::new(None) }
+        Self { json, quiet, bar: Mutex::new(None), unsaid: Mutex::new(None) }
     }
 
     /// Whether the user asked for JSON.
@@ -31,16 +34,32 @@ impl Console {
             true => serde_json::to_string_pretty(document).expect("answers are plain data"),
             false => text().trim_end().to_string(),
         };
-        // A reader that has seen enough (`| head`) is no failure.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        self.heed(writeln!(std::io::stdout().lock(), "{text}"));
     }
 
     /// A piece of an answer that comes bit by bit; not with `--json`.
     pub fn piece(&self, text: &str) {
         if !self.json {
             let mut out = std::io::stdout().lock();
-            let _ = write!(out, "{text}").and_then(|()| out.flush());
+            self.heed(write!(out, "{text}").and_then(|()| out.flush()));
         }
+    }
+
+    /// A reader that has seen enough (`| head`) is no failure; a full disk is one, in the end.
+    fn heed(&self, written: std::io::Result<()>) {
+        if let Err(error) = written
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            *self.unsaid.lock().expect("no panic while holding it") = Some(error);
+        }
+    }
+
+    /// The program's exit code: whatever went wrong is printed with its hint, an answer that could not be written among it.
+    pub fn exit(&self, outcome: Result<(), BoxedError>) -> ExitCode {
+        let unsaid = self.unsaid.lock().expect("no panic while holding it").take().map_or(Ok(()), |e| {
+            Err(CliError::new(format!("the answer could not be written: {e}"), "make room, and run it again").into())
+        });
+        outcome.and(unsaid).map_or_else(|e| fail(&e), |()| ExitCode::SUCCESS)
     }
 
     /// A remark on stderr.
@@ -53,7 +72,7 @@ impl Console {
 }
 
 /// Print an error with its chain and hint; the exit code of the program.
-pub fn fail(error: &BoxedError) -> std::process::ExitCode {
+fn fail(error: &BoxedError) -> ExitCode {
     eprintln!("error: {error}");
     let mut cause = std::error::Error::source(error.as_ref());
     while let Some(inner) = cause {
@@ -65,7 +84,7 @@ pub fn fail(error: &BoxedError) -> std::process::ExitCode {
     if let Some(hint) = error.hint() {
         eprintln!("hint: {hint}");
     }
-    std::process::ExitCode::FAILURE
+    ExitCode::FAILURE
 }
 
 impl Progress for Console {
@@ -90,6 +109,13 @@ impl Progress for Console {
     fn advance(&self, n: u64) {
         if let Some(bar) = &*self.bar.lock().expect("no panic while holding the bar") {
             bar.inc(n);
+        }
+    }
+
+    fn skip(&self, n: u64) {
+        if let Some(bar) = &*self.bar.lock().expect("no panic while holding the bar") {
+            bar.inc(n);
+            bar.reset_eta();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The `apprentice` program. It never loads libtorch: verbs that train are handed to `apprentice-torch`.
 
-use apprentice_cli::{Arguments, CliError, Console, commands, console};
+use apprentice_cli::{Arguments, CliError, Console, commands};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -11,10 +11,7 @@ fn main() -> ExitCode {
         true => hand_over(),
         false => commands::run(&arguments, &console),
     });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => console::fail(&error),
-    }
+    console.exit(result)
 }
 
 /// Become `apprentice-torch` with the same arguments.

@@ -506,3 +506,22 @@ fn scores_need_what_they_are_made_from() {
     let nan = good.replacen("\"score_route\": ", "\"score_route\": NaN, \"x\": ", 1);
     lies(folder.path(), "driven/results.json", &nan, "score bench2drive driven/results.json", &["score_route", "NaN"]);
 }
+
+#[test]
+fn what_could_not_be_written_or_driven_is_a_failure() {
+    let folder = copy(&["pairs.jsonl", "driven"]);
+    let line = words("eval captions --pairs pairs.jsonl --no-meteor");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = common::command(PROGRAM, &line, folder.path()).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("could not be written") && said.contains("hint:"), "{said}");
+
+    // A folder that another driver's results fill is left as it is.
+    let before = common::tree(&folder.path().join("driven"));
+    let worlds = format!("worlds:{}", sound().join("worlds").display());
+    let again = format!("drive --data {worlds} --driver expert --out driven --limit 2");
+    refused(PROGRAM, &words(&again), folder.path(), &["driven", "another drive", "--out"]);
+    assert_eq!(before, common::tree(&folder.path().join("driven")));
+    let none = format!("drive --data {worlds} --driver stop --limit 0");
+    refused(PROGRAM, &words(&none), folder.path(), &["nothing was driven"]);
+}

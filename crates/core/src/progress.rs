@@ -6,6 +6,10 @@ pub trait Progress: Sync {
     fn start(&self, stage: &str, total: u64);
     /// `n` more units are done.
     fn advance(&self, n: u64);
+    /// `n` units were done in an earlier sitting: they say nothing about the time that is left.
+    fn skip(&self, n: u64) {
+        self.advance(n);
+    }
     /// A short note beside the bar, such as the current loss.
     fn note(&self, text: &str);
     /// The current stage ended.

@@ -59,6 +59,10 @@ pub fn make(config: &MakeConfig, progress: &dyn Progress) -> Result<WorldsIndex,
             .worlds
             .par_iter()
             .map_init(LabelCamera::new, |camera, spec| {
+                if let Some(made) = already_made(&world_path(&config.out, &spec.id), spec, &split_hash) {
+                    progress.skip(1);
+                    return Ok(made);
+                }
                 let made = make_world(&config.out, spec, &split_hash, &towns, camera);
                 progress.advance(1);
                 made
@@ -102,9 +106,6 @@ fn make_world(
     camera: &mut LabelCamera,
 ) -> Result<Made, DataError> {
     let path = world_path(out, &spec.id);
-    if let Some(made) = already_made(&path, spec, split_hash) {
-        return Ok(made);
-    }
     let drive = drive(towns, spec, camera)?;
     let meta = WorldMeta {
         spec: spec.clone(),

@@ -248,6 +248,9 @@ impl Progress for OneBar<'_> {
     fn advance(&self, n: u64) {
         self.0.advance(n);
     }
+    fn skip(&self, n: u64) {
+        self.0.skip(n);
+    }
     fn note(&self, text: &str) {
         self.0.note(text);
     }

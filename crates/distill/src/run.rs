@@ -192,6 +192,7 @@ pub fn train(task: &mut dyn Task, folder: &Path, pace: Pace, progress: &dyn Prog
     sweep(folder)?;
     let identity = task.identity();
     if let Some(done) = finished(folder, &identity)? {
+        progress.skip(done.steps);
         return Ok(done);
     }
     write_json(&folder.join("run.json"), &RunFile { version: RUN_VERSION, identity })?;
@@ -208,7 +209,7 @@ pub fn train(task: &mut dyn Task, folder: &Path, pace: Pace, progress: &dyn Prog
         task.restore(file)?;
     }
     progress.start(&task.name(), pace.steps);
-    progress.advance(first);
+    progress.skip(first);
     let begun = Instant::now();
     let (mut bad, mut shown) = (0, None);
     for step in first..pace.steps {

@@ -39,6 +39,12 @@ pub enum DriveError {
         /// The id.
         id: String,
     },
+    /// The output folder holds the results, finished or not, of something else.
+    #[error("{} holds another drive: of another driver, other routes, another seed or other settings", path.display())]
+    OtherDrive {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The driver cannot be made.
     #[error("the driver cannot start: {cause}")]
     Driver {
@@ -79,6 +85,7 @@ impl Hint for DriveError {
                 "give the folder with the towns' OpenDRIVE files (of CARLA: the folder that holds OpenDrive/)".into(),
             ),
             Self::NoSuchRoute { .. } => Some("ids are the `id` attributes of the <route> elements".into()),
+            Self::OtherDrive { .. } => Some("name another folder with --out, or delete this one".into()),
             Self::Driver { cause } | Self::Replay { cause } => cause.hint(),
             Self::Store(source) => source.hint(),
             Self::Setting { .. } => Some("correct it on the command line or in the configuration".into()),

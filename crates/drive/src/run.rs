@@ -292,13 +292,21 @@ pub fn drive_all(
     Ok(report)
 }
 
-/// The journal of this run: the one under way, else that of the same run when it is done, else a new one.
+/// The journal of this run: the one under way, else that of the same run when it is done, else a new one. What another run
+/// left is not written over.
 fn open_journal(out: &Path, identity: &str) -> Result<(Journal, Vec<Vec<u8>>), DriveError> {
+    let open = |path: &Path| match Journal::open(path, identity) {
+        Err(StoreError::Mismatch { field, .. }) if field == "identity" => {
+            Err(DriveError::OtherDrive { path: out.into() })
+        }
+        opened => Ok(opened?),
+    };
     let (path, done) = (out.join(JOURNAL_FILE), out.join(DONE_FILE));
-    if !path.exists() && done.exists() && Journal::open(&done, identity).is_ok() {
+    if !path.exists() && done.exists() {
+        open(&done)?;
         rename(&done, &path)?;
     }
-    Ok(Journal::open(&path, identity)?)
+    open(&path)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), DriveError> {

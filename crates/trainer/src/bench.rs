@@ -1,7 +1,8 @@
 //! `apprentice bench student|onnx|guidance`: our student and the exported file against the same network in PyTorch eager.
 //!
 //! The peer is `bench/peer_student.py` in another process, with our weights. Its outputs must agree with ours before anything
-//! is timed; then both sides take turns, so that whatever else the machine does falls on both. A training step here is
+//! is timed; then both sides take turns, so that whatever else the machine does falls on both. The peer's allocator keeps large
+//! blocks as ours does, and its idle threads sleep as ours do. A training step here is
 //! forward, the mean square of every output as the loss, backward and AdamW with clipping: the same on both sides, and
 //! free of the host-side matching.
 
@@ -337,6 +338,8 @@ impl Peer {
         })?;
         let mut command = std::process::Command::new(python);
         command.arg(&script).arg(folder).arg(threads.to_string());
+        // As `apprentice_nn::set_threads` does for this process.
+        command.envs([("MALLOC_MMAP_THRESHOLD_", "1073741824"), ("MALLOC_TRIM_THRESHOLD_", "2147483647")]);
         let problem = |what: String| {
             CliError::new(
                 format!("the peer does not answer: {what}"),

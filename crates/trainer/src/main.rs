@@ -10,7 +10,7 @@ mod prove;
 mod teach;
 
 use apprentice_cli::arguments::{EngineName, EvalVerb, TrainVerb, Verb};
-use apprentice_cli::{Arguments, Console, commands, console};
+use apprentice_cli::{Arguments, Console, commands};
 use apprentice_core::{BoxedError, Driver};
 use apprentice_distill::shared_vision::SHARED_KIND;
 use apprentice_distill::{SharedDriver, SharedVision};
@@ -26,10 +26,7 @@ fn main() -> ExitCode {
     if let Some(threads) = arguments.common.threads.filter(|&threads| threads > 0) {
         apprentice_nn::set_threads(threads);
     }
-    match commands::check_settings(&arguments).and_then(|()| run(&arguments, &console)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => console::fail(&error),
-    }
+    console.exit(commands::check_settings(&arguments).and_then(|()| run(&arguments, &console)))
 }
 
 fn run(arguments: &Arguments, console: &Console) -> Result<(), BoxedError> {

@@ -169,6 +169,10 @@ fn title(arm: Arm) -> &'static str {
 /// Run everything that is missing, then report.
 pub fn run(arguments: &Prove, common: &Common, console: &Console) -> Result<(), BoxedError> {
     if !arguments.pool.is_empty() {
+        if common.dry_run || common.seed.is_some() || common.config.is_some() || !common.set.is_empty() {
+            let hint = "leave out --seed, --config, --set and --dry-run";
+            return Err(CliError::new("what --pool reads is done: nothing can be set any more", hint).into());
+        }
         return pool(&arguments.pool, console);
     }
     let size = size_named(&arguments.size)?;

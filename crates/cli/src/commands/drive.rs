@@ -75,6 +75,13 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
         }
     };
     console.answer(&report, || table(&report, drive.out.as_deref()));
+    if report.driven == 0 {
+        let hint = "every route's reason stands in the answer; `--dry-run` lists them without driving";
+        let whose = drive.routes.as_ref().map_or("the worlds".into(), |path| path.display().to_string());
+        return Err(
+            CliError::new(format!("{whose}: nothing was driven, {} routes skipped", report.routes), hint).into()
+        );
+    }
     Ok(())
 }
 
@@ -102,7 +109,14 @@ fn dry_run(drive: &Drive, common: &Common, console: &Console) -> Result<(), Boxe
         (_, _, Some(Source::Worlds(dir))) => {
             world_jobs(&WorldSet::open(dir)?, part_named(&drive.part)?, &drive.only, drive.limit)?
         }
-        _ => vec![],
+        _ => {
+            let out = first_drive_folder(drive);
+            let document = serde_json::json!({ "schema": "apprentice.dry-run/1", "worlds": out.join("worlds") });
+            console.answer(&document, || {
+                format!("would make a few worlds in {0}/worlds and drive them, with replays in {0}", out.display())
+            });
+            return Ok(());
+        }
     };
     let mut routes = vec![];
     for planned in &planned {
@@ -120,9 +134,13 @@ fn dry_run(drive: &Drive, common: &Common, console: &Console) -> Result<(), Boxe
     Ok(())
 }
 
+fn first_drive_folder(drive: &Drive) -> PathBuf {
+    drive.out.clone().unwrap_or_else(|| PathBuf::from("runs/first-drive"))
+}
+
 /// With nothing named: make a few worlds and let the shipped student drive them, with replays to look at.
 fn first_drive(drive: &Drive, common: &Common, factory: &Factory, console: &Console) -> Result<(), BoxedError> {
-    let out = drive.out.clone().unwrap_or_else(|| PathBuf::from("runs/first-drive"));
+    let out = first_drive_folder(drive);
     let worlds = out.join("worlds");
     let config = MakeConfig { out: worlds.clone(), size: Size::Tiny, seed: common.seed(), threads: 0 };
     make_worlds(&config, console)?;

@@ -119,7 +119,7 @@ pub fn run(
                 writer.write(shard, rows)?;
             }
         } else {
-            progress.advance(ids.len() as u64);
+            progress.skip(ids.len() as u64);
         }
     }
     progress.finish();
