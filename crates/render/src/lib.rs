@@ -19,6 +19,7 @@ pub mod error;
 pub mod faces;
 pub mod frames;
 pub mod ground;
+mod lanes;
 pub mod light;
 pub mod options;
 pub mod project;

@@ -127,42 +127,8 @@ impl Renderer {
         }
     }
 
-    /// One camera, with the widest vector instructions the machine has. Both paths do the same IEEE operations in the
-    /// same order (nothing is contracted), so their bytes are equal.
+    /// One camera.
     fn camera(
-        &mut self,
-        context: &FrameContext,
-        view: &View,
-        index: u64,
-        rgb: &mut [u8],
-        depth: &mut [f32],
-        ids: &mut [u32],
-    ) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the feature was just detected.
-            unsafe { self.camera_avx2(context, view, index, rgb, depth, ids) };
-            return;
-        }
-        self.camera_body(context, view, index, rgb, depth, ids);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn camera_avx2(
-        &mut self,
-        context: &FrameContext,
-        view: &View,
-        index: u64,
-        rgb: &mut [u8],
-        depth: &mut [f32],
-        ids: &mut [u32],
-    ) {
-        self.camera_body(context, view, index, rgb, depth, ids);
-    }
-
-    #[inline(always)]
-    fn camera_body(
         &mut self,
         context: &FrameContext,
         view: &View,

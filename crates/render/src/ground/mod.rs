@@ -3,6 +3,8 @@
 pub mod classes;
 pub mod height;
 pub mod paint;
+#[cfg(target_arch = "x86_64")]
+mod patch;
 pub mod texture;
 
 pub use classes::Surface;

@@ -12,14 +12,14 @@ pub const FRACTION: u32 = 8;
 
 /// One mip level.
 #[derive(Clone, Debug)]
-struct Level {
-    tiles_x: i32,
-    last_x: i32,
-    last_y: i32,
+pub(super) struct Level {
+    pub(super) tiles_x: i32,
+    pub(super) last_x: i32,
+    pub(super) last_y: i32,
     texels_per_m: f32,
-    /// Tile slot → offset of its first texel in `texels`.
-    index: Vec<u32>,
-    texels: Vec<u16>,
+    /// Tile slot → offset of its first texel in `texels`. The first tile is grass, the last element belongs to none.
+    pub(super) index: Vec<u32>,
+    pub(super) texels: Vec<u16>,
 }
 
 /// The ground's colours. Texels are RGB 5-6-5; [`GroundTexture::texel`] spreads the channels so that up to 32 taps can be
@@ -27,18 +27,18 @@ struct Level {
 #[derive(Clone, Debug)]
 pub struct GroundTexture {
     origin: [f32; 2],
-    levels: Vec<Level>,
+    pub(super) levels: Vec<Level>,
 }
 
 /// Bits that hold a channel after spreading: green above red above blue.
-const SPREAD: u32 = 0x07e0_f81f;
+pub(super) const SPREAD: u32 = 0x07e0_f81f;
 
 /// Bits of a texel's place along a side of its tile.
-const TILE_BITS: u32 = TILE.trailing_zeros();
-const TILE_MASK: i32 = TILE as i32 - 1;
+pub(super) const TILE_BITS: u32 = TILE.trailing_zeros();
+pub(super) const TILE_MASK: i32 = TILE as i32 - 1;
 
 #[inline(always)]
-fn spread(texel: u16) -> u32 {
+pub(super) fn spread(texel: u16) -> u32 {
     let texel = u32::from(texel);
     (texel | texel << 16) & SPREAD
 }
@@ -210,6 +210,8 @@ impl Level {
                 }
             }
         }
+        // A gather reads two bytes more than a texel has.
+        texels.push(0);
         texels.shrink_to_fit();
         Self {
             tiles_x: tiles_x as i32,
@@ -291,5 +293,38 @@ mod tests {
             let row = |dv: i32| texel(0, dv) * (4 - share_u) + texel(1, dv) * share_u;
             assert_eq!(texture.smooth([u, v]), row(0) * (8 - share_v) + row(1) * share_v, "{u} {v}");
         }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn eight_places_at_once_are_the_same_as_one_by_one() {
+        if !std::arch::is_x86_feature_detected!("avx2") {
+            return;
+        }
+        let color = |tile: usize, i: usize| [(tile * 20) as f32, (i % TILE * 8) as f32, (i / TILE * 8) as f32];
+        let tile = |t: usize| (t != 4).then(|| Box::new(std::array::from_fn(|i| color(t, i))));
+        let tiles: Vec<_> = (0..9).map(tile).collect();
+        let texture = GroundTexture { origin: [0.0; 2], levels: vec![Level::new(3, 3, 0, &tiles, [1.0, 200.0, 3.0])] };
+        let scale = 1 << FRACTION;
+        let (mut at_once, mut smooth_at_once) = (0, 0);
+        for (u, v) in (-9..105).flat_map(|u| (-9..105).map(move |v| (u * scale + 77, v * scale + 200))) {
+            for step in [[0, 0], [scale / 3, scale], [-scale, scale / 2], [3 * scale, -2 * scale]] {
+                let at = [0, 1].map(|axis| std::array::from_fn(|k| [u, v][axis] + k as i32 * step[1 - axis] / 2));
+                let steps = [0, 1].map(|axis| std::array::from_fn(|k| step[axis] + k as i32));
+                let place = |k: usize| [at[0][k], at[1][k]];
+                // SAFETY: the feature was just detected.
+                let (sums, smooths) = unsafe { (texture.sums::<8>(0, &at, &steps), texture.smooths(&at)) };
+                if let Some(sums) = sums {
+                    let expected = std::array::from_fn(|k| texture.sum::<8>(0, place(k), [steps[0][k], steps[1][k]]));
+                    assert_eq!(sums, expected, "{at:?} {steps:?}");
+                    at_once += 1;
+                }
+                if let Some(smooths) = smooths {
+                    assert_eq!(smooths, std::array::from_fn(|k| texture.smooth(place(k))), "{at:?}");
+                    smooth_at_once += 1;
+                }
+            }
+        }
+        assert!(at_once > 10_000 && smooth_at_once > 10_000, "{at_once} {smooth_at_once}");
     }
 }
