@@ -14,6 +14,14 @@ fn main() -> ExitCode {
     console.exit(result)
 }
 
+/// What libtorch's process is started with, unless the user says otherwise. All of it changes speed and no number.
+///
+/// A thread that waits for the next operation spins for a few milliseconds and then sleeps: waking it up for each of a
+/// step's hundreds of operations costs a tenth of the step, while one that never sleeps takes the processor from the threads
+/// that render. Buffers lie on large pages: a step streams through more memory than the page tables' cache reaches.
+const SURROUNDINGS: [(&str, &str); 3] =
+    [("OMP_WAIT_POLICY", "PASSIVE"), ("GOMP_SPINCOUNT", "1000000"), ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")];
+
 /// Become `apprentice-torch` with the same arguments.
 fn hand_over() -> Result<(), apprentice_core::BoxedError> {
     use std::os::unix::process::CommandExt;
@@ -22,10 +30,10 @@ fn hand_over() -> Result<(), apprentice_core::BoxedError> {
         here.as_ref().and_then(|p| p.parent()).map(|folder| folder.join("apprentice-torch")).unwrap_or_default();
     let mut command = std::process::Command::new(&trainer);
     command.args(std::env::args_os().skip(1));
-    // libtorch's threads share the cores with those that render. Waiting ones must sleep, not spin: on two cores a
-    // training step costs a third of the processor time then.
-    if std::env::var_os("OMP_WAIT_POLICY").is_none() {
-        command.env("OMP_WAIT_POLICY", "PASSIVE");
+    for (name, value) in SURROUNDINGS {
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
+        }
     }
     let error = command.exec();
     Err(CliError::new(

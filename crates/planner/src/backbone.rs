@@ -80,13 +80,14 @@ impl ResidualBlock {
     /// # Shapes
     /// `[B, in, H, W]` → `[B, out, H/stride, W/stride]`.
     pub fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let branch = self.second.linear(&self.first.forward(x, train), train);
+        let mut branch = self.second.linear(&self.first.forward(x, train), train);
         let kept = match &self.shortcut {
             None => x.shallow_clone(),
             Some(s) if self.stride == 1 => s.linear(x, train),
             Some(s) => s.linear(&x.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None), train),
         };
-        (branch + kept).relu_()
+        branch += kept;
+        branch.relu_()
     }
 
     /// `forward` with running statistics, as a graph.
