@@ -17,7 +17,8 @@ macro_rules! each {
 pub(crate) use each;
 
 /// A function compiled twice: for AVX2, and for any machine of this kind. Each call runs the one this machine can. Both do
-/// the same IEEE operations in the same order (nothing is contracted), so their results are the same bytes.
+/// the same IEEE operations in the same order (nothing is contracted), so their results are the same bytes. In the body, the
+/// constant `AVX2` tells which of the two it is.
 macro_rules! wide {
     ($(#[$attribute:meta])* $vis:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$attribute])*
