@@ -10,7 +10,7 @@ mod mutations;
 mod setup;
 mod test;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
@@ -46,9 +46,11 @@ impl<T: Into<String>> From<T> for Failure {
     }
 }
 
-/// The workspace's root folder.
+/// The workspace's root folder: where Cargo runs this from, which is not where it was built once a checkout was moved.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_path_buf()
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.parent().expect("xtask lies in the workspace").to_path_buf()
 }
 
 /// A program to be run in the workspace root. What Cargo builds goes to `target` there, wherever the user keeps other

@@ -56,10 +56,12 @@ impl Engine {
         let inner = match kind {
             EngineKind::OnnxRuntime => {
                 let environment = onnxruntime()?;
+                // Several threads wait for each other awake within a run, and sleep between runs: there the world moves on.
                 let load = || -> Result<_, ort::Error> {
                     ort::session::Session::builder(&environment)?
                         .with_intra_threads(threads)?
-                        .with_intra_op_spinning(false)?
+                        .with_intra_op_spinning(true)?
+                        .with_config_entry("session.force_spinning_stop", "1")?
                         .commit_from_memory(bytes)
                 };
                 let session = load().map_err(|e| refused(e.to_string()))?;

@@ -2,9 +2,8 @@
 //!
 //! The peer is `bench/peer_student.py` in another process, with our weights. Its outputs must agree with ours before anything
 //! is timed; then both sides take turns, so that whatever else the machine does falls on both. The peer's allocator keeps large
-//! blocks as ours does, and its idle threads sleep as ours do. A training step here is
-//! forward, the mean square of every output as the loss, backward and AdamW with clipping: the same on both sides, and
-//! free of the host-side matching.
+//! blocks as ours does, and its waiting threads spin as long as ours do before they sleep. A training step here is forward, the mean square of every output as the loss, backward and AdamW with
+//! clipping: the same on both sides, and free of the host-side matching.
 
 mod guidance;
 
@@ -20,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Samples of a training step.
@@ -28,6 +27,9 @@ const BATCH: usize = 16;
 /// Timed pairs, after the warm-up.
 const PAIRS: usize = 20;
 const WARM_UP: usize = 3;
+/// Each side's turn begins with the same work untimed, for at least this long: until threads that the other side left spinning
+/// have gone to sleep and the cores are awake. The peer script has the same figure.
+const RUN_UP: Duration = Duration::from_millis(50);
 /// Largest difference of any output, relative to the largest value in it (at least 1).
 const TOLERANCE: f64 = 1e-4;
 const SCRIPT: &str = "bench/peer_student.py";
@@ -111,6 +113,10 @@ fn turns(
     console.start(what, (WARM_UP + PAIRS) as u64);
     let mut pairs = Vec::with_capacity(PAIRS);
     for turn in 0..WARM_UP + PAIRS {
+        let turn_begun = Instant::now();
+        while turn_begun.elapsed() < RUN_UP {
+            work()?;
+        }
         let begun = Instant::now();
         work()?;
         let here_ms = begun.elapsed().as_secs_f64() * 1e3;
