@@ -24,9 +24,18 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// `passed`, `gate failed`, or that it passed although its interval reaches below what is needed.
+    pub fn verdict(&self) -> &'static str {
+        match (self.passed, self.value.low) {
+            (false, _) => "gate failed",
+            (true, Some(low)) if low < self.needed => "passed on its mean alone",
+            (true, _) => "passed",
+        }
+    }
+
     /// One line for tables and terminals.
     pub fn line(&self) -> String {
-        let verdict = if self.passed { "passed" } else { "gate failed" };
+        let verdict = self.verdict();
         let interval = match (self.value.low, self.value.high) {
             (Some(low), Some(high)) => format!(" [{low:.2}, {high:.2}]"),
             _ => String::new(),
@@ -107,8 +116,16 @@ mod tests {
         let gate = |base: f64| perception("all", &WORLDS, &[2.0; 6], &[base; 6], &[0.4; 6]).unwrap();
         assert!((gate(0.8).value.mean - 0.75).abs() < 1e-9 && gate(0.8).passed);
         assert!((gate(1.6).value.mean - 0.25).abs() < 1e-9 && !gate(1.6).passed);
+        assert_eq!((gate(0.8).verdict(), gate(1.6).verdict()), ("passed", "gate failed"));
         assert!(gate(1.6).line().contains("gate failed"));
         assert!(perception("all", &[], &[], &[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_gate_whose_interval_reaches_below_says_so() {
+        let gate = perception("all", &WORLDS, &[2.0; 6], &[0.4, 0.4, 0.8, 0.8, 1.9, 1.9], &[0.4; 6]).unwrap();
+        assert!(gate.passed && gate.value.low.unwrap() < PERCEPTION_SHARE);
+        assert!(gate.line().contains("passed on its mean alone"), "{}", gate.line());
     }
 
     #[test]

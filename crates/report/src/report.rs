@@ -228,7 +228,7 @@ impl Report {
         }
         let mut html = String::new();
         for gate in &self.gates {
-            let (class, word) = if gate.passed { ("good", "passed") } else { ("bad", "gate failed") };
+            let (class, word) = (if gate.passed { "good" } else { "bad" }, gate.verdict());
             let _ = write!(
                 html,
                 "<div class=\"gate\"><span class=\"pill {class}\">{word}</span><span>{}: {} (needed {:.2})</span></div>",
