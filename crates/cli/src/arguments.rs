@@ -743,7 +743,7 @@ pub struct Drive {
     /// `expert`, `expert-privileged`, `expert-plans`, `constant-velocity`, `stop`, or a student's file (default: the shipped student)
     #[arg(long)]
     pub driver: Option<String>,
-    /// Folder for the result file and replays
+    /// Folder for the result files and a replay of each route
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// Only these routes (ids, comma separated)
@@ -752,9 +752,9 @@ pub struct Drive {
     /// At most this many routes
     #[arg(long)]
     pub limit: Option<usize>,
-    /// Record replays
+    /// Leave replays out
     #[arg(long)]
-    pub replay: bool,
+    pub no_replay: bool,
     /// Engine for .onnx files
     #[arg(long, value_enum, default_value_t = EngineName::Onnxruntime)]
     pub engine: EngineName,

@@ -525,3 +525,25 @@ fn what_could_not_be_written_or_driven_is_a_failure() {
     let none = format!("drive --data {worlds} --driver stop --limit 0");
     refused(PROGRAM, &words(&none), folder.path(), &["nothing was driven"]);
 }
+
+#[test]
+fn a_drive_leaves_a_replay_of_each_route() {
+    let folder = tempfile::tempdir().unwrap();
+    let replays = |out: &Path| -> Vec<String> {
+        let names = std::fs::read_dir(out.join("replay")).into_iter().flatten();
+        names.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let driven = sound().join("driven");
+    let report: Value = serde_json::from_slice(&std::fs::read(driven.join("report.json")).unwrap()).unwrap();
+    let ids = report["entries"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap());
+    let mut wanted: Vec<String> = ids.map(|id| format!("{id}.html")).collect();
+    let mut found = replays(&driven);
+    wanted.sort();
+    found.sort();
+    assert_eq!((found.len(), found), (2, wanted));
+
+    let worlds = format!("worlds:{}", sound().join("worlds").display());
+    let bare = format!("drive --data {worlds} --driver stop --out bare --limit 1 --no-replay");
+    succeed(PROGRAM, &words(&bare), folder.path());
+    assert_eq!(replays(&folder.path().join("bare")), Vec::<String>::new());
+}

@@ -37,16 +37,13 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
         })
     };
     let loop_config = loop_config(common);
-    let replay = drive.replay.then(ReplayConfig::default);
+    let replay = (drive.out.is_some() && !drive.no_replay).then(ReplayConfig::default);
     let folder = drive.out.as_ref().map(|out| out.join(REPLAY_FOLDER));
     let write_replay = |replay: Replay| -> Result<(), BoxedError> {
         let Some(folder) = &folder else { return Ok(()) };
         apprentice_report::write_replay(&replay, folder)?;
         Ok(())
     };
-    if drive.replay && drive.out.is_none() {
-        return Err(CliError::new("replays need a folder", "add --out DIR").into());
-    }
     let threads = common.threads.unwrap_or_default();
     let report = match (&drive.maps, &drive.routes, &drive.data) {
         (Some(maps), Some(routes), None) => {
@@ -77,7 +74,10 @@ pub fn drive_with(drive: &Drive, common: &Common, factory: &Factory, console: &C
     console.answer(&report, || table(&report, drive.out.as_deref()));
     if report.driven == 0 {
         let hint = "every route's reason stands in the answer; `--dry-run` lists them without driving";
-        let whose = drive.routes.as_ref().map_or("the worlds".into(), |path| path.display().to_string());
+        let whose = match (&drive.routes, &drive.data) {
+            (Some(path), _) | (None, Some(Source::Worlds(path))) => path.display().to_string(),
+            _ => "the worlds".into(),
+        };
         return Err(
             CliError::new(format!("{whose}: nothing was driven, {} routes skipped", report.routes), hint).into()
         );
@@ -144,7 +144,7 @@ fn first_drive(drive: &Drive, common: &Common, factory: &Factory, console: &Cons
     let worlds = out.join("worlds");
     let config = MakeConfig { out: worlds.clone(), size: Size::Tiny, seed: common.seed(), threads: 0 };
     make_worlds(&config, console)?;
-    let named = Drive { data: Some(Source::Worlds(worlds)), out: Some(out), replay: true, ..drive.clone() };
+    let named = Drive { data: Some(Source::Worlds(worlds)), out: Some(out), ..drive.clone() };
     drive_with(&named, common, factory, console)
 }
 
