@@ -5,8 +5,8 @@
 
 FOLDER holds `student.safetensors` and `fixture.safetensors`. The first line of the answer is the largest difference of any output
 to the fixture's, relative to the largest value in it; then every word on standard input (`train`, `infer`) is answered with
-the milliseconds of one such piece of work, after a run-up of the same work untimed. Inference computes what the plan needs and no other head. A training step is forward, the mean square of every
-output as the loss, backward and AdamW with clipping.
+the milliseconds of one such piece of work, after a run-up of the same work untimed. Inference computes what the plan needs and
+no other head. A training step is forward, the mean square of every output as the loss, backward and AdamW with clipping.
 """
 
 import json, pathlib, struct, sys, time
