@@ -505,6 +505,14 @@ fn scores_need_what_they_are_made_from() {
     );
     let nan = good.replacen("\"score_route\": ", "\"score_route\": NaN, \"x\": ", 1);
     lies(folder.path(), "driven/results.json", &nan, "score bench2drive driven/results.json", &["score_route", "NaN"]);
+    let table = r#"{"Overtaking": 0.5, "mean": 0.5}"#;
+    lies(
+        folder.path(),
+        "driven/results.json",
+        table,
+        "score bench2drive driven/results.json",
+        &["_checkpoint", "abilities"],
+    );
 }
 
 #[test]

@@ -175,7 +175,12 @@ impl ResultFile {
         let document: serde_json::Value = crate::json::read(file, text)?;
         let records = document
             .get("_checkpoint")
-            .ok_or_else(|| EvalError::field(file, "_checkpoint", "missing"))?
+            .ok_or_else(|| match document.get("Overtaking") {
+                Some(_) => {
+                    EvalError::field(file, "_checkpoint", "missing: a table of abilities, made from a result file")
+                }
+                None => EvalError::field(file, "_checkpoint", "missing"),
+            })?
             .get("records")
             .ok_or_else(|| EvalError::field(file, "_checkpoint.records", "missing"))?
             .as_array()
