@@ -39,8 +39,9 @@ pub fn setup(cuda: bool) -> Result<(), Failure> {
 /// The folder that holds libtorch as `torch`: the user's own, or one from PyPI, which lies in the cache with and without the
 /// CUDA libraries. A checkout that was set up with them keeps them until its `.libtorch` is removed.
 fn libtorch(cuda: bool) -> Result<PathBuf, Failure> {
+    let cache = cache()?;
     let own = std::env::var_os("LIBTORCH").map(PathBuf::from);
-    match own.filter(|own| !own.starts_with(root()) && !own.starts_with(cache().unwrap_or_default())) {
+    match own.filter(|own| !own.starts_with(root()) && !own.starts_with(&cache)) {
         Some(own) if cuda => Err(Failure::with_hint(
             format!("`--cuda` fetches another libtorch than LIBTORCH={}", own.display()),
             "unset LIBTORCH, or install the CUDA libraries of your own one and leave `--cuda` out",

@@ -2,8 +2,9 @@
 //!
 //! The peer is `bench/peer_student.py` in another process, with our weights. Its outputs must agree with ours before anything
 //! is timed; then both sides take turns, so that whatever else the machine does falls on both. The peer's allocator keeps large
-//! blocks as ours does, and its waiting threads spin as long as ours do before they sleep. A training step here is forward, the mean square of every output as the loss, backward and AdamW with
-//! clipping: the same on both sides, and free of the host-side matching.
+//! blocks as ours does, and its waiting threads spin as long as ours do before they sleep. A training step here is
+//! forward, the mean square of every output as the loss, backward and AdamW with clipping: the same on both sides, and
+//! free of the host-side matching.
 
 mod guidance;
 
@@ -24,9 +25,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 /// Samples of a training step.
 const BATCH: usize = 16;
-/// Timed pairs, after the warm-up.
+/// Timed pairs.
 const PAIRS: usize = 20;
-const WARM_UP: usize = 3;
 /// Each side's turn begins with the same work untimed, for at least this long: until threads that the other side left spinning
 /// have gone to sleep and the cores are awake. The peer script has the same figure.
 const RUN_UP: Duration = Duration::from_millis(50);
@@ -110,9 +110,9 @@ fn turns(
     work: &mut dyn FnMut() -> Result<(), BoxedError>,
     console: &Console,
 ) -> Result<Measured, BoxedError> {
-    console.start(what, (WARM_UP + PAIRS) as u64);
+    console.start(what, PAIRS as u64);
     let mut pairs = Vec::with_capacity(PAIRS);
-    for turn in 0..WARM_UP + PAIRS {
+    for _ in 0..PAIRS {
         let turn_begun = Instant::now();
         while turn_begun.elapsed() < RUN_UP {
             work()?;
@@ -121,9 +121,7 @@ fn turns(
         work()?;
         let here_ms = begun.elapsed().as_secs_f64() * 1e3;
         let there_ms = peer.ask(word)?;
-        if turn >= WARM_UP {
-            pairs.push((here_ms, there_ms));
-        }
+        pairs.push((here_ms, there_ms));
         console.advance(1);
     }
     console.finish();
